@@ -1,0 +1,198 @@
+"""Files that are whole or absent: atomic writes, manifests of SHA-256 sums, and the user's cache folder."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import platformdirs
+
+from gingham.errors import BundleError, MachineError
+
+__all__ = [
+    "MANIFEST",
+    "atomic_directory",
+    "atomic_file",
+    "cache_directory",
+    "machine_errors",
+    "read_json",
+    "sha256_bytes",
+    "sha256_file",
+    "verify_manifest",
+    "write_bytes",
+    "write_json",
+    "write_manifest",
+    "write_text",
+]
+
+MANIFEST = "manifest.json"
+
+_MACHINE_ERRNOS = {
+    errno.ENOSPC: "the disk is full; free some space or choose another place",
+    errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
+    errno.EFBIG: "the file size limit is reached; raise it or choose another place",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.EACCES: "permission denied; choose a place that you may write to",
+    errno.EPERM: "permission denied; choose a place that you may write to",
+    errno.EIO: "input/output error of the disk",
+}
+
+
+@contextlib.contextmanager
+def machine_errors(path: Path) -> Iterator[None]:
+    """Turn operating system errors that the machine is to blame for into `MachineError`s that name `path`."""
+    try:
+        yield
+    except OSError as failure:
+        if failure.errno in _MACHINE_ERRNOS:
+            raise MachineError(f"{path}: cannot be written: {_MACHINE_ERRNOS[failure.errno]}") from failure
+        raise
+
+
+def _temporary_sibling(path: Path) -> Path:
+    # A sibling, so that the final rename stays within one file system and is atomic.
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary sibling of `path` for writing; fsync and rename it when the block ends well, remove it else.
+
+    Raises:
+        MachineError: no space, no permission, or a read-only file system.
+    """
+    temporary = _temporary_sibling(path)
+    with machine_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+            _sync_directory(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling folder that becomes `path` when the block ends well and is removed else.
+
+    An existing folder at `path` is replaced as a whole; whether that is wanted is for the caller to ask.
+
+    Raises:
+        MachineError: no space, no permission, or a read-only file system.
+    """
+    temporary = _temporary_sibling(path)
+    with machine_errors(path):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                if file.is_file():
+                    with file.open("rb") as stream:
+                        os.fsync(stream.fileno())
+            if path.exists():
+                # A directory cannot be renamed over a non-empty one: move the old one aside first.
+                old = _temporary_sibling(path)
+                path.rename(old)
+                temporary.rename(path)
+                shutil.rmtree(old)
+            else:
+                temporary.rename(path)
+            _sync_directory(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically. Raises `MachineError` as `atomic_file` does."""
+    with atomic_file(path) as stream:
+        stream.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file atomically. Raises `MachineError` as `atomic_file` does."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, indented, keys in the order given, without NaN. Raises `MachineError`, `ValueError`."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        BundleError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:
+        raise BundleError(f"{path}: not valid JSON ({failure})") from None
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hexadecimal SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path) -> None:
+    """Write `manifest.json`: the SHA-256 of every other file of the folder."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
+    write_json(
+        folder / MANIFEST, {"sha256": {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}}
+    )
+
+
+def verify_manifest(folder: Path) -> dict[str, str]:
+    """Check every file of a folder against its manifest and return the sums, by relative path.
+
+    Raises:
+        BundleError: no manifest, a file missing, changed, a symbolic link, or outside the folder.
+    """
+    sums = read_json(folder / MANIFEST)
+    sums = sums.get("sha256") if isinstance(sums, dict) else None
+    if not isinstance(sums, dict) or not all(isinstance(value, str) for value in sums.values()):
+        raise BundleError(f"{folder / MANIFEST}: not a manifest (expected a 'sha256' object)")
+    for name, expected in sums.items():
+        file = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts or file.is_symlink():
+            raise BundleError(f"{folder / MANIFEST}: '{name}' points outside the folder; refused")
+        if not file.is_file():
+            raise BundleError(f"{file}: named in {MANIFEST} but missing; copy the whole folder again")
+        if sha256_file(file) != expected:
+            raise BundleError(f"{file}: its SHA-256 differs from {MANIFEST}: damaged or changed; copy it again")
+    return sums
+
+
+def cache_directory() -> Path:
+    """The folder for files that can be made again: `$GINGHAM_CACHE`, or the user's cache folder of this system."""
+    override = os.environ.get("GINGHAM_CACHE")
+    return Path(override) if override else Path(platformdirs.user_cache_dir("gingham"))
