@@ -67,7 +67,7 @@ class ImageError(UserError):
     """One image could not be read; `reason` is one of a small set of names.
 
     Attributes:
-        reason: `unreadable`, `truncated`, `too_large`, `unsupported` or `not_found`.
+        reason: `unreadable`, `truncated`, `too_large`, `unsupported`, `not_found`, or `bad_box` (outside the image).
     """
 
     def __init__(self, reason: str, message: str) -> None:

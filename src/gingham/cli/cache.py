@@ -1,0 +1,33 @@
+"""`gingham cache`."""
+
+import click
+
+__all__ = ["command"]
+
+
+@click.group("cache")
+def command() -> None:
+    """Show or clear the cache of features."""
+
+
+@command.command("info")
+def info() -> None:
+    """Print where the cache is and what it holds."""
+    from datetime import datetime
+
+    from gingham.inference.features import cache_info
+    from gingham.storage import cache_directory
+
+    entries = cache_info()
+    click.echo(f"{cache_directory() / 'features'}: {sum(entry['bytes'] for entry in entries) / 1e9:.3f} GB")
+    for entry in entries:
+        used = datetime.fromtimestamp(entry["last_used"]).astimezone().isoformat(" ", "minutes")
+        click.echo(f"{entry['bytes'] / 1e9:8.3f} GB  {entry['rows']:8d} rows  last used {used}  {entry['space']}")
+
+
+@command.command("clear")
+def clear() -> None:
+    """Remove all cached features."""
+    from gingham.inference.features import clear_cache
+
+    click.echo(f"freed {clear_cache() / 1e9:.3f} GB")

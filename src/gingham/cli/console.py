@@ -1,0 +1,99 @@
+"""What a person sees: messages and progress on stderr, results on stdout."""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from gingham.progress import Bar, Reporter
+
+__all__ = ["ConsoleReporter", "print_json", "print_result", "show_warnings"]
+
+
+class _ConsoleBar(Bar):
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        fields: dict[str, Any] = {"note": note} if note else {}
+        self._progress.update(self._task, advance=amount, **fields)
+
+
+class ConsoleReporter(Reporter):
+    """Writes to stderr: bars where it is a terminal, lines everywhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """One line, marked as a warning."""
+        self._console.print(f"warning: {text}", markup=False, style="yellow")
+
+    @contextmanager
+    def bar(self, description: str, total: int) -> Iterator[Bar]:
+        """A progress bar with time left; on a file or pipe, one line at the start."""
+        if not self._console.is_terminal:
+            self.say(f"{description}: {total}")
+            yield Bar()
+            return
+        progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=self._console,
+            transient=True,
+        )
+        with progress:
+            yield _ConsoleBar(progress, progress.add_task(description, total=total, note=""))
+
+
+def print_result(renderable: RenderableType) -> None:
+    """Print a result on stdout; piped, at full width, so that nothing is cut off."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    console.print(renderable, markup=False) if isinstance(renderable, str) else console.print(renderable)
+
+
+def print_json(value: Any) -> None:
+    """Print plain values as JSON on stdout."""
+    import json
+
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def show_warnings(reporter: Reporter) -> None:
+    """Send Python warnings of Gingham to the reporter, one line each, and hide those of other packages."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if category.__module__.startswith("gingham"):
+            reporter.warn(str(message))
+
+    warnings.showwarning = show

@@ -1,0 +1,52 @@
+"""`gingham evaluate`."""
+
+from pathlib import Path
+
+import click
+
+from gingham.cli.options import data_option, data_settings, device_option, file_path, model_argument, speed_options
+
+__all__ = ["command"]
+
+
+@click.command("evaluate")
+@model_argument
+@data_option
+@click.option("--split", default="val", show_default=True, help="Which split: train, val or test.")
+@click.option("--json", "json_file", type=file_path, metavar="FILE", help="Write the metrics as JSON.")
+@click.option("--predictions", type=file_path, metavar="FILE.parquet", help="Write logits and targets of each image.")
+@data_settings
+@device_option
+@speed_options
+def command(
+    model: Path,
+    data: Path,
+    split: str,
+    json_file: Path | None,
+    predictions: Path | None,
+    changes: tuple[str, ...],
+    device: str,
+    batch_size: int,
+    workers: int,
+) -> None:
+    """Measure a tagger on a labelled split: mean class accuracy with its interval, per attribute and per class."""
+    from gingham.cli.console import ConsoleReporter, print_result, show_warnings
+    from gingham.cli.labels import labels_for
+    from gingham.evaluation.metrics import evaluate
+    from gingham.evaluation.tables import metrics_table
+    from gingham.inference.tagger import Tagger
+    from gingham.storage import write_json
+
+    reporter = ConsoleReporter()
+    show_warnings(reporter)
+    tagger = Tagger.load(model, device=device)
+    table = labels_for(data, tagger.schema, model, changes).split(split)
+    predicted = tagger.predict(
+        table, batch_size=batch_size, workers=workers, reporter=reporter, source={"split": split}
+    )
+    metrics = evaluate(predicted)
+    if predictions is not None:
+        predicted.to_parquet(predictions)
+    if json_file is not None:
+        write_json(json_file, metrics.to_json())
+    print_result(metrics_table(metrics))

@@ -1,0 +1,61 @@
+"""`gingham predict`."""
+
+from pathlib import Path
+
+import click
+
+from gingham.cli.options import data_settings, device_option, file_path, model_argument, speed_options
+
+__all__ = ["command"]
+
+
+@click.command("predict")
+@model_argument
+@click.argument("paths", type=file_path, nargs=-1, required=True, metavar="PATH...")
+@click.option("--out", type=file_path, required=True, metavar="FILE", help="Table to write: .csv, .parquet or .jsonl.")
+@click.option("--boxes", type=file_path, metavar="FILE", help="Garment boxes: a table with image, x1, y1, x2, y2.")
+@click.option("--split", help="PATH is a labelled data set: tag this split of it (its boxes are used).")
+@data_settings
+@device_option
+@speed_options
+def command(
+    model: Path,
+    paths: tuple[Path, ...],
+    out: Path,
+    boxes: Path | None,
+    split: str | None,
+    changes: tuple[str, ...],
+    device: str,
+    batch_size: int,
+    workers: int,
+) -> int:
+    """Tag images: files, folders (with all below them), or with --split a data set.
+
+    Writes one row an image in sorted order, and FILE.manifest.json beside it. Images that cannot be read get a row
+    with the reason in `error`; the exit code is then 4.
+    """
+    from gingham.cli.console import ConsoleReporter, show_warnings
+    from gingham.cli.labels import data_options
+    from gingham.errors import ExitCode
+    from gingham.inference.bulk import table_writer, tag_images
+    from gingham.inference.items import gather_items
+    from gingham.inference.tagger import Tagger
+
+    reporter = ConsoleReporter()
+    show_warnings(reporter)
+    table_writer(out)
+    items = gather_items(paths, boxes=boxes, split=split, options=data_options(model, changes), reporter=reporter)
+    tagger = Tagger.load(model, device=device)
+    failed = tag_images(
+        tagger,
+        items,
+        out,
+        total=len(items),
+        options={"paths": [str(path) for path in paths], "boxes": str(boxes) if boxes else None, "split": split}
+        | {"device": str(tagger.device), "batch_size": batch_size},
+        batch_size=batch_size,
+        workers=workers,
+        reporter=reporter,
+    )
+    reporter.say(f"{out}: {len(items)} images" + (f", {failed} unreadable (see column 'error')" if failed else ""))
+    return ExitCode.SOME_UNREADABLE if failed else ExitCode.DONE

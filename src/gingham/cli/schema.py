@@ -1,0 +1,32 @@
+"""`gingham schema`."""
+
+from pathlib import Path
+
+import click
+
+from gingham.cli.options import data_settings, file_path
+
+__all__ = ["command"]
+
+
+@click.group("schema")
+def command() -> None:
+    """Infer an attribute schema from labels."""
+
+
+@command.command("infer")
+@click.argument("labels", type=file_path, metavar="LABELS")
+@click.option("--out", type=file_path, required=True, metavar="SCHEMA.yaml", help="File to write; must not exist.")
+@data_settings
+def infer(labels: Path, out: Path, changes: tuple[str, ...]) -> None:
+    """Read a table of labels and write the attributes and classes that it holds."""
+    from gingham.cli.labels import data_options
+    from gingham.data.infer import infer_schema, write_schema
+    from gingham.errors import UserError
+
+    if out.exists():
+        raise UserError(f"{out}: exists; choose another name")
+    schema = infer_schema(labels, data_options(labels, changes))
+    write_schema(schema, out)
+    for attribute in schema.attributes:
+        click.echo(f"{attribute.name}: {', '.join(attribute.classes)}")

@@ -1,0 +1,34 @@
+"""`gingham submit`."""
+
+from pathlib import Path
+
+import click
+
+from gingham.cli.options import data_option, data_settings, device_option, file_path, model_argument, speed_options
+
+__all__ = ["command"]
+
+
+@click.command("submit")
+@model_argument
+@data_option
+@click.option("--out", type=file_path, required=True, metavar="FILE.zip", help="The submission to write.")
+@data_settings
+@device_option
+@speed_options
+def command(
+    model: Path, data: Path, out: Path, changes: tuple[str, ...], device: str, batch_size: int, workers: int
+) -> None:
+    """Write the challenge's submission: a zip with prediction.txt, one line of integers an image of the test split."""
+    from gingham.cli.console import ConsoleReporter, show_warnings
+    from gingham.cli.labels import labels_for
+    from gingham.inference.submission import write_submission
+    from gingham.inference.tagger import Tagger
+
+    reporter = ConsoleReporter()
+    show_warnings(reporter)
+    tagger = Tagger.load(model, device=device)
+    table = labels_for(data, tagger.schema, model, changes).split("test")
+    predictions = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)
+    write_submission(predictions, out)
+    reporter.say(f"{out}: {len(predictions)} lines in the order of the test split")

@@ -1,0 +1,69 @@
+"""`gingham train`."""
+
+from pathlib import Path
+
+import click
+
+from gingham.cli.options import device_option, file_path
+
+__all__ = ["command"]
+
+
+@click.command("train")
+@click.option("--data", type=file_path, metavar="DIR|TABLE", help="Folder or table of labelled photos.")
+@click.option("--recipe", metavar="NAME|FILE", help="A built-in recipe (see `gingham recipes list`) or a file.")
+@click.option("--out", type=file_path, required=True, metavar="RUN", help="Folder of the run; new or empty.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field, as in train.epochs=3; repeatable."
+)
+@click.option("--init", type=file_path, metavar="MODEL", help="Start from this tagger's weights.")
+@click.option("--resume", "going_on", is_flag=True, help="Go on with the run in --out from its last checkpoint.")
+@device_option
+def command(
+    data: Path | None,
+    recipe: str | None,
+    out: Path,
+    changes: tuple[str, ...],
+    init: Path | None,
+    going_on: bool,
+    device: str,
+) -> int:
+    """Train a tagger from labelled photos and leave a run: its best model, history, curves and metrics.
+
+    With `torchrun --nproc-per-node N -m gingham train ...` it trains on N processes or GPUs.
+    """
+    from gingham.cli.console import ConsoleReporter, print_result, show_warnings
+    from gingham.errors import ExitCode, UserError
+    from gingham.evaluation.tables import metrics_table
+    from gingham.training.estimate import warn_if_slow
+    from gingham.training.interrupt import stop_on_sigterm
+    from gingham.training.loop import Stopped
+    from gingham.training.recipe import load_recipe
+    from gingham.training.run import is_main_process, resume, train
+
+    reporter = ConsoleReporter()
+    show_warnings(reporter)
+    chosen = None if recipe is None and going_on else load_recipe(recipe or "laptop", changes)
+    if going_on and recipe is None and changes:
+        raise UserError("--set: a resumed run goes on with its own recipe; leave --set out, or start a new run")
+    if going_on and init is not None:
+        raise UserError("--init: a resumed run has its own weights; leave --init out, or start a new run")
+    with stop_on_sigterm() as stop_asked:
+        try:
+            if going_on:
+                metrics = resume(out, data=data, recipe=chosen, device=device, reporter=reporter, stop_asked=stop_asked)
+            else:
+                if data is None:
+                    raise UserError("--data: name the folder or table of labelled photos")
+                if recipe is None:
+                    raise UserError("--recipe: name one; `laptop` fits this machine, `gingham recipes list` shows all")
+                assert chosen is not None
+                warn_if_slow(chosen, data, device, reporter)
+                metrics = train(data, chosen, out, init=init, device=device, reporter=reporter, stop_asked=stop_asked)
+        except Stopped:
+            reporter.say(f"stopped; a checkpoint is saved: go on with gingham train --resume --out {out}")
+            return ExitCode.TERMINATED
+    if is_main_process():
+        print_result(metrics_table(metrics))
+        reporter.say(f"run: {out} (best model in {out / 'best'}, curves in {out / 'curves.png'})")
+    return ExitCode.DONE

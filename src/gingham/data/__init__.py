@@ -1,0 +1,1 @@
+"""From files on disk to label tables and uint8 views of photos; knows nothing of torch."""

@@ -1,0 +1,168 @@
+"""One decoder for all paths: bytes of a photo in, upright sRGB pixels or a named reason out."""
+
+import contextlib
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from gingham.data.pixels import upright_rgb
+from gingham.errors import ImageError
+
+__all__ = ["FORMATS", "MAX_PIXELS", "decode", "decode_bytes"]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+"""Pillow's names of the formats that are read; MPO files are read as the JPEG that they begin with."""
+
+MAX_PIXELS = 50_000_000
+"""Larger images are refused before they are decoded."""
+
+_MAX_BYTES_PER_PIXEL = 16
+"""A file larger than that for the largest image is not an image: four channels of 32 bits, uncompressed."""
+
+_OTHER_FORMATS = {
+    b"%PDF": "PDF",
+    b"%!PS": "PostScript",
+    b"8BPS": "Photoshop",
+    b"<svg": "SVG",
+    b"<?xml": "SVG or XML",
+    b"\x00\x00\x01\x00": "icon",
+    b"\x00\x00\x00\x0cjP": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\xff\x0a": "JPEG XL",
+    b"\x00\x00\x00\x0cJXL": "JPEG XL",
+}
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+
+
+def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read a photo: the first frame, upright, in sRGB, on white where it is transparent.
+
+    EXIF orientation and ICC profile are applied, 16-bit and float values are scaled (see `pixels`). The file is only
+    read, never changed. Safe to call from several threads.
+
+    Args:
+        source: a file, or its content.
+        max_pixels: the largest width x height that is decoded.
+
+    Returns:
+        An image in mode RGB, loaded, without metadata.
+
+    Raises:
+        ImageError: with reason `not_found`, `unreadable`, `truncated`, `too_large` or `unsupported`.
+    """
+    if isinstance(source, bytes):
+        return decode_bytes(source, max_pixels=max_pixels)
+    return decode_bytes(_read(source, max_pixels), name=str(source), max_pixels=max_pixels)
+
+
+def decode_bytes(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """`decode` for the content of a file; `name` is what messages call it. Raises `ImageError`."""
+    if not data:
+        raise ImageError("unreadable", f"{name}: the file is empty")
+    try:
+        with _pillow_silenced():
+            image = Image.open(BytesIO(data), formats=FORMATS)
+            width, height = image.size
+            if width * height > max_pixels:
+                raise ImageError("too_large", f"{name}: {width} x {height} pixels, more than the limit of {max_pixels}")
+            # Before anything asks for metadata, which some formats keep behind the pixels.
+            image.load()
+            return upright_rgb(image, name)
+    except ImageError:
+        raise
+    except Exception as failure:
+        # Pillow's decoders raise what their parsers run into: OSError, SyntaxError, ValueError, struct.error,
+        # IndexError, ... No list of them is complete, and one bad file must not end a run over millions.
+        raise ImageError(*_diagnose(failure, data, name)) from None
+
+
+def _read(path: Path, max_pixels: int) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("unreadable", f"{path}: not a file")  # a pipe would block for ever
+        if status.st_size > max_pixels * _MAX_BYTES_PER_PIXEL:
+            raise ImageError("too_large", f"{path}: {status.st_size} bytes are too many for {max_pixels} pixels")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ImageError("not_found", f"{path}: no such file") from None
+    except (OSError, ValueError) as failure:
+        raise ImageError("unreadable", f"{path}: cannot be read ({failure})") from None
+
+
+def _diagnose(failure: Exception, data: bytes, name: str) -> tuple[str, str]:
+    """Reason and message for what Pillow raised."""
+    text = " ".join(str(failure).split()) or type(failure).__name__
+    lower = text.lower()
+    if isinstance(failure, Image.DecompressionBombError):
+        return "too_large", f"{name}: more pixels than the limit"
+    if isinstance(failure, MemoryError):
+        return "too_large", f"{name}: not enough memory to decode it"
+    if isinstance(failure, UnidentifiedImageError):
+        other = _other_format(data)
+        if other is not None:
+            return "unsupported", f"{name}: {other} is not supported; convert it to JPEG or PNG"
+        text = f"none of {', '.join(FORMATS)}"
+    if isinstance(failure, EOFError) or "truncated" in lower or _cut_off(data):
+        return "truncated", f"{name}: the file is cut off ({text})"
+    if isinstance(failure, NotImplementedError) or "unsupported" in lower or "not supported" in lower:
+        return "unsupported", f"{name}: {text}; convert it to JPEG or PNG"
+    return "unreadable", f"{name}: not a readable image ({text})"
+
+
+def _other_format(data: bytes) -> str | None:
+    """What the file is, if it is a picture or document of a known other kind."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        return "HEIC"
+    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS and not _has_avif():
+        return "AVIF (this Pillow was built without it)"
+    start = data.lstrip()[:16] if data[:1].isspace() else data[:16]
+    return next((kind for magic, kind in _OTHER_FORMATS.items() if start.startswith(magic)), None)
+
+
+def _has_avif() -> bool:
+    from PIL import features
+
+    return bool(features.check("avif"))
+
+
+def _cut_off(data: bytes) -> bool:
+    """Whether a file's own header says that it is longer than it is (WebP, whose decoder does not tell)."""
+    is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    return is_webp and len(data) < int.from_bytes(data[4:8], "little") + 8
+
+
+_lock = threading.Lock()
+_silent = 0
+
+
+@contextlib.contextmanager
+def _pillow_silenced() -> Iterator[None]:
+    """Ignore warnings that Pillow's own modules issue, as long as any thread is in this block.
+
+    `warnings.catch_warnings` would not do: it swaps the filters of the whole process, and threads would undo each
+    other's swaps. The filter here only ever concerns modules of Pillow.
+    """
+    global _silent
+    with _lock:
+        if _silent == 0:
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+        _silent += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _silent -= 1
+            if _silent == 0:
+                warnings.filters = [entry for entry in warnings.filters if not _is_ours(entry)]
+
+
+def _is_ours(entry: tuple[object, ...]) -> bool:
+    action, _, _, module, _ = entry
+    return action == "ignore" and getattr(module, "pattern", None) == r"PIL\."

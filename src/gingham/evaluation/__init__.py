@@ -1,0 +1,1 @@
+"""Measures predictions: pure functions of `Predictions` and plain arrays, with numpy and matplotlib alone."""

@@ -1,0 +1,150 @@
+"""Metrics and comparisons as tables for a terminal of 80 columns, or a pipe."""
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gingham.evaluation.bootstrap import Comparison, Difference, Interval
+from gingham.evaluation.metrics import Metrics
+
+__all__ = ["comparison_table", "headline", "metrics_table"]
+
+_NONE = "-"
+
+
+def headline(metrics: Metrics) -> str:
+    """One line: mean class accuracy in percent, its 95% interval if there is one, and the number of images."""
+    value = f"mean class accuracy {_percent(metrics.mean_class_accuracy)}"
+    return f"{value}{_interval(metrics.mean_class_accuracy_ci95)} on {_count(metrics.n, 'image')}"
+
+
+def metrics_table(metrics: Metrics) -> Group:
+    """Everything that `gingham evaluate` prints, ready for a `rich.console.Console`.
+
+    The headline, the other overall numbers, one table of attributes, one of classes, and a line each that names the
+    classes with few examples and with none.
+    """
+    lines = []
+    if metrics.absent:
+        value = _percent(metrics.mean_class_accuracy_challenge)
+        lines.append(f"challenge formula {value} (classes without examples count as 0)")
+    if metrics.rare:
+        value = _percent(metrics.mean_class_accuracy_frequent) + _interval(metrics.mean_class_accuracy_frequent_ci95)
+        lines.append(f"without classes of fewer than {metrics.min_count} examples {value}")
+    lines.append(f"overall accuracy {_percent(metrics.overall_accuracy)}{_interval(metrics.overall_accuracy_ci95)}")
+    lines.append(f"macro F1 {_percent(metrics.macro_f1)}")
+    if metrics.bootstrap:
+        lines.append(f"in brackets: 95% bootstrap intervals over images, {metrics.bootstrap} resamples")
+    notes = []
+    if metrics.rare:
+        notes.append(f"fewer than {metrics.min_count} examples: {', '.join(metrics.rare)}")
+    if metrics.absent:
+        notes.append(f"no examples, left out of the mean: {', '.join(metrics.absent)}")
+    parts: list[RenderableType] = [Text(headline(metrics), style="bold")]
+    parts += [Text(line, overflow="fold") for line in lines]
+    parts += [_attributes(metrics), _classes(metrics)]
+    parts += [Text(note, overflow="fold") for note in notes]
+    return Group(*parts)
+
+
+def comparison_table(comparison: Comparison) -> Group:
+    """The second system against the first: overall and per attribute (mean class accuracy), in points of percent.
+
+    The second table counts the labelled images of each attribute that only one of the two has right.
+    """
+    table = _table("measure", values=("first", "second", "difference", "95% interval", "p"))
+    _difference_row(table, "mean class accuracy", comparison.mean_class_accuracy)
+    _difference_row(table, "overall accuracy", comparison.overall_accuracy)
+    for name, attribute in comparison.per_attribute.items():
+        _difference_row(table, name, attribute.mean_class_accuracy)
+    counts = _table("attribute", values=("labelled", "only first right", "only second right", "McNemar p"))
+    for name, attribute in comparison.per_attribute.items():
+        p_value = _p_value(attribute.mcnemar_p_value if attribute.n else None)
+        counts.add_row(Text(name), str(attribute.n), str(attribute.only_a_right), str(attribute.only_b_right), p_value)
+    return Group(Text(_verdict(comparison), style="bold"), table, counts)
+
+
+def _verdict(comparison: Comparison) -> str:
+    images = f"on {_count(comparison.n, 'image')}, predicted differently on {comparison.differing}"
+    overall = comparison.mean_class_accuracy
+    if overall.difference is None:
+        return f"no mean class accuracy to compare {images}"
+    gain = f"mean class accuracy {_points(overall.difference)} points{_point_interval(overall.ci95)} {images}"
+    if overall.probability_b_better is None:
+        return gain
+    return f"{gain}; the second is ahead in {overall.probability_b_better:.1%} of {comparison.bootstrap} resamples"
+
+
+def _attributes(metrics: Metrics) -> Table:
+    table = _table("attribute", values=("mean class acc.", "95% interval", "accuracy", "macro F1", "n"))
+    for name, one in metrics.per_attribute.items():
+        table.add_row(
+            Text(name),
+            _percent(one.mean_class_accuracy),
+            _interval(one.mean_class_accuracy_ci95).strip() or _NONE,
+            _percent(one.accuracy),
+            _percent(one.macro_f1),
+            str(one.n),
+        )
+    return table
+
+
+def _classes(metrics: Metrics) -> Table:
+    table = _table("attribute", "class", values=("recall", "precision", "F1", "n"))
+    for attribute, classes in metrics.per_class.items():
+        for position, (label, one) in enumerate(classes.items()):
+            table.add_row(
+                Text(attribute if position == 0 else ""),
+                Text(label),
+                _percent(one.recall),
+                _percent(one.precision),
+                _percent(one.f1),
+                str(one.n),
+                end_section=position == len(classes) - 1,
+            )
+    return table
+
+
+def _difference_row(table: Table, name: str, one: Difference) -> None:
+    interval = _point_interval(one.ci95).strip() or _NONE
+    table.add_row(
+        Text(name), _percent(one.a), _percent(one.b), _points(one.difference), interval, _p_value(one.p_value)
+    )
+
+
+def _table(*names: str, values: tuple[str, ...]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        # Folded where it is too long, never cut off: a class that cannot be told from another is no use.
+        table.add_column(name, overflow="fold")
+    for value in values:
+        table.add_column(value, justify="right", no_wrap=True)
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.1%}"
+
+
+def _p_value(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _points(value: float | None) -> str:
+    return _NONE if value is None else f"{100 * value:+.1f}"
+
+
+def _interval(interval: Interval | None) -> str:
+    """With a blank before it, to stand behind a value; nothing where there is no interval."""
+    return "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
+def _point_interval(interval: Interval | None) -> str:
+    return "" if interval is None else f" [{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,155 @@
+"""Tagging many images into one table: CSV, Parquet or JSON Lines, with a manifest beside it."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import gingham
+from gingham.errors import UserError
+from gingham.inference.tagger import Item, Outcome, Tagger
+from gingham.progress import Reporter
+from gingham.schema import AttributeSchema
+from gingham.storage import atomic_file, sha256_file, write_json
+
+__all__ = ["TABLE_WRITERS", "tag_images"]
+
+Row = Mapping[str, Any]
+Write = Callable[[Row], None]
+
+_ROWS_PER_GROUP = 10_000
+
+
+def tag_images(
+    tagger: Tagger,
+    items: Iterable[Item],
+    out: Path,
+    *,
+    total: int,
+    options: Mapping[str, Any],
+    batch_size: int = 16,
+    workers: int = 2,
+    reporter: Reporter | None = None,
+) -> int:
+    """Tag images in the order given and write one row each; return how many could not be read.
+
+    A row has `image`, for each attribute its class and `<attribute>_confidence` (0..1), and `error`: empty, or the
+    reason why this image could not be read (its tags are then empty). `<out>.manifest.json` is written last.
+
+    Args:
+        tagger: the model.
+        items: the images.
+        out: a `.csv`, `.parquet` or `.jsonl` file; an older one is replaced when the new one is whole.
+        total: number of items, for the progress bar.
+        options: what the manifest shall say of the call.
+        batch_size: images in one pass of the network.
+        workers: decoding threads.
+        reporter: shows progress.
+
+    Raises:
+        UserError: the ending of `out` is none of the three.
+        MachineError: the disk is full or refuses; nothing is left at `out`.
+    """
+    writer = table_writer(out)
+    failed = count = 0
+    with (reporter or Reporter()).bar("tagging", total) as bar, writer(out, tagger.schema) as write:
+        for outcome in tagger.stream(items, batch_size=batch_size, workers=workers):
+            write(_row(tagger, outcome))
+            failed += outcome.logits is None
+            count += 1
+            bar.advance()
+    manifest = {
+        "gingham": gingham.__version__,
+        "table": out.name,
+        "sha256": sha256_file(out),
+        "rows": count,
+        "unreadable": failed,
+        "model": tagger.hash,
+        "schema": tagger.schema.to_plain(),
+        "schema_fingerprint": tagger.schema.fingerprint,
+        "preprocess": tagger.preprocess.model_dump(mode="json"),
+        "options": dict(options),
+    }
+    write_json(out.with_name(f"{out.name}.manifest.json"), manifest)
+    return failed
+
+
+def table_writer(out: Path) -> Callable[[Path, AttributeSchema], AbstractContextManager[Write]]:
+    """The writer for a file's ending.
+
+    Raises:
+        UserError: an ending that no writer has.
+    """
+    try:
+        return TABLE_WRITERS[out.suffix.lower()]
+    except KeyError:
+        raise UserError(f"--out {out}: the ending must be one of {', '.join(TABLE_WRITERS)}") from None
+
+
+def _row(tagger: Tagger, outcome: Outcome) -> Row:
+    row: dict[str, Any] = {"image": outcome.id}
+    if outcome.logits is None:
+        for name in tagger.schema.names:
+            row[name] = row[f"{name}_confidence"] = None
+    else:
+        for name, tag in tagger.tags(outcome.logits).items():
+            row[name], row[f"{name}_confidence"] = tag.label, tag.confidence
+    row["error"] = outcome.error.reason if outcome.error else ""
+    return row
+
+
+def _columns(schema: AttributeSchema) -> list[str]:
+    tags = [column for name in schema.names for column in (name, f"{name}_confidence")]
+    return ["image", *tags, "error"]
+
+
+@contextmanager
+def _write_csv(out: Path, schema: AttributeSchema) -> Iterator[Write]:
+    with atomic_file(out) as stream, io.TextIOWrapper(cast(IO[bytes], stream), "utf-8", newline="") as text:
+        writer = csv.DictWriter(text, _columns(schema), lineterminator="\n")
+        writer.writeheader()
+
+        def write(row: Row) -> None:
+            writer.writerow(
+                {name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()}
+            )
+
+        yield write
+        text.flush()
+        text.detach()
+
+
+@contextmanager
+def _write_jsonl(out: Path, schema: AttributeSchema) -> Iterator[Write]:
+    with atomic_file(out) as stream:
+        yield lambda row: stream.write((json.dumps(row, ensure_ascii=False) + "\n").encode()) and None
+
+
+@contextmanager
+def _write_parquet(out: Path, schema: AttributeSchema) -> Iterator[Write]:
+    kinds = {name: pa.float64() if name.endswith("_confidence") else pa.string() for name in _columns(schema)}
+    arrow = pa.schema(list(kinds.items()))
+    rows: list[Row] = []
+    with atomic_file(out) as stream, pq.ParquetWriter(stream, arrow, compression="zstd") as writer:
+
+        def write(row: Row) -> None:
+            rows.append(row)
+            if len(rows) == _ROWS_PER_GROUP:
+                writer.write_table(pa.Table.from_pylist(rows, arrow))
+                rows.clear()
+
+        yield write
+        writer.write_table(pa.Table.from_pylist(rows, arrow))
+
+
+TABLE_WRITERS: dict[str, Callable[[Path, AttributeSchema], AbstractContextManager[Write]]] = {
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+    ".jsonl": _write_jsonl,
+}

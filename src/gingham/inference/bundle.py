@@ -1,0 +1,173 @@
+"""A tagger on disk: one folder that is the model, with a manifest of its bytes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gingham
+from gingham.data.preprocess import Preprocess
+from gingham.errors import BundleError
+from gingham.models.network import Network, build_network
+from gingham.models.options import ModelOptions
+from gingham.schema import AttributeSchema
+from gingham.storage import (
+    MANIFEST,
+    atomic_directory,
+    read_json,
+    sha256_file,
+    verify_manifest,
+    write_json,
+    write_manifest,
+    write_text,
+)
+from gingham.tensors import load_tensors, save_tensors
+
+__all__ = ["Bundle", "bundle_path", "open_bundle", "write_bundle"]
+
+_FORMAT = 1
+_WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a bundle says of itself; the weights are read by `network`.
+
+    Attributes:
+        path: its folder.
+        schema: the attributes that it tags.
+        preprocess: from a decoded image to the network's input.
+        model: the network's structure.
+        trained: free text values about the training (data, epoch, metrics).
+        hash: SHA-256 of its manifest, which has the sum of every file.
+    """
+
+    path: Path
+    schema: AttributeSchema
+    preprocess: Preprocess
+    model: ModelOptions
+    trained: Mapping[str, Any]
+    hash: str
+
+    def network(self) -> Network:
+        """Build the network and load its weights, in evaluation mode.
+
+        Raises:
+            BundleError: weights are missing, of another shape, or not finite.
+        """
+        mean, std = self.preprocess.mean, self.preprocess.std
+        if mean is None or std is None:
+            raise BundleError(f"{self.path / 'preprocess.json'}: mean and std are missing")
+        network = build_network(
+            self.model, self.schema, image_size=self.preprocess.size, mean=mean, std=std, load_weights=False
+        )
+        tensors = load_tensors(self.path / _WEIGHTS)
+        expected = network.state_dict()
+        for name in sorted(expected.keys() ^ tensors.keys()):
+            state = "is missing" if name in expected else "has no place in this model"
+            raise BundleError(
+                f"{self.path / _WEIGHTS}: tensor '{name}' {state}; the bundle does not fit its config.json"
+            )
+        for name, tensor in tensors.items():
+            if tensor.shape != expected[name].shape:
+                shapes = f"{tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+                raise BundleError(f"{self.path / _WEIGHTS}: tensor '{name}' has shape {shapes}")
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise BundleError(f"{self.path / _WEIGHTS}: tensor '{name}' holds values that are not finite")
+        network.load_state_dict(tensors)
+        return network.eval()
+
+
+def bundle_path(model: Path) -> Path:
+    """The bundle's folder for what the user calls MODEL: a bundle, or a run (then its best).
+
+    Raises:
+        BundleError: neither; the message says what is missing.
+    """
+    if (model / "config.json").is_file():
+        return model
+    if (model / "best" / "config.json").is_file():
+        return model / "best"
+    if (model / "recipe.yaml").is_file():
+        raise BundleError(
+            f"{model}: a run without a finished epoch: it has no best model yet; go on with train --resume"
+        )
+    if not model.exists():
+        raise BundleError(f"{model}: no such folder; MODEL is a bundle or the --out folder of a training run")
+    raise BundleError(f"{model}: neither a bundle (no config.json) nor a run (no best/config.json)")
+
+
+def open_bundle(model: Path) -> Bundle:
+    """Read and check a bundle, or a run's best.
+
+    Raises:
+        BundleError: missing, damaged, changed since it was written, or of a later format.
+    """
+    path = bundle_path(model)
+    verify_manifest(path)
+    config = read_json(path / "config.json")
+    try:
+        if config["format"] > _FORMAT:
+            raise BundleError(
+                f"{path}: written by Gingham {config['gingham']}, format {config['format']}; upgrade Gingham"
+            )
+        if config["runtime"] != "torch" or config["members"] != [_WEIGHTS]:
+            raise BundleError(
+                f"{path / 'config.json'}: runtime {config['runtime']!r} or its members are not known here"
+            )
+        model_options, trained = config["model"], config["trained"]
+    except (KeyError, TypeError):
+        raise BundleError(f"{path / 'config.json'}: not the configuration of a bundle") from None
+    return Bundle(
+        path=path,
+        schema=AttributeSchema.from_file(path / "schema.json"),
+        preprocess=Preprocess.parse(
+            read_json(path / "preprocess.json"), source=str(path / "preprocess.json"), error=BundleError
+        ),
+        model=ModelOptions.parse(model_options, source=str(path / "config.json"), error=BundleError),
+        trained=trained,
+        hash=sha256_file(path / MANIFEST),
+    )
+
+
+def write_bundle(
+    path: Path,
+    *,
+    network: Network,
+    schema: AttributeSchema,
+    preprocess: Preprocess,
+    model: ModelOptions,
+    trained: Mapping[str, Any],
+    card: str,
+) -> None:
+    """Write a bundle, whole or not at all; an older one at `path` is replaced.
+
+    Args:
+        path: the folder to make.
+        network: the weights.
+        schema: the attributes, in the order of the network's logits.
+        preprocess: with mean and std filled in.
+        model: the network's structure.
+        trained: see `Bundle`.
+        card: the model card, Markdown.
+
+    Raises:
+        MachineError: the disk is full or refuses.
+    """
+    with atomic_directory(path) as folder:
+        config = {
+            "format": _FORMAT,
+            "gingham": gingham.__version__,
+            "runtime": "torch",
+            "members": [_WEIGHTS],
+            "model": model.model_dump(mode="json"),
+            "trained": dict(trained),
+        }
+        write_json(folder / "config.json", config)
+        write_json(folder / "schema.json", schema.to_plain())
+        write_json(folder / "preprocess.json", preprocess.model_dump(mode="json"))
+        write_text(folder / "README.md", card)
+        save_tensors(folder / _WEIGHTS, network.state_dict())
+        write_manifest(folder)

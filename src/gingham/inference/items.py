@@ -1,0 +1,77 @@
+"""From paths on the command line to images with names and boxes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gingham.data.boxes import read_boxes
+from gingham.data.folder import list_images
+from gingham.data.formats import read_labels
+from gingham.data.options import DataOptions
+from gingham.errors import DataError, UserError
+from gingham.inference.tagger import Item
+from gingham.progress import Reporter
+
+__all__ = ["gather_items"]
+
+
+def gather_items(
+    paths: Sequence[Path],
+    *,
+    boxes: Path | None,
+    split: str | None,
+    options: DataOptions,
+    reporter: Reporter,
+) -> list[Item]:
+    """The images to tag, sorted by name.
+
+    Args:
+        paths: image files and folders; or, with `split`, one labelled data set.
+        boxes: a table of boxes by image name, see `read_boxes`.
+        split: which split of the data set.
+        options: how the data set is read.
+        reporter: hears of images without a box and of boxes without an image.
+
+    Raises:
+        DataError: a path does not exist, there is no image, or the boxes are malformed.
+        UserError: several data sets, or boxes for none of the images.
+    """
+    if split is not None:
+        if len(paths) != 1:
+            raise UserError("--split: give one PATH, the labelled data set")
+        table = read_labels(paths[0], options).split(split)
+        known = {} if table.boxes is None else dict(zip(table.images, table.boxes, strict=True))
+        found = [(name, table.path(row)) for row, name in enumerate(table.images)]
+    else:
+        found, known = list_images(list(paths)), {}
+    if boxes is not None:
+        known = _matched(read_boxes(boxes), found, boxes, reporter)
+    return sorted((Item(name, path, known.get(name)) for name, path in found), key=lambda item: item.id)
+
+
+def _matched(
+    boxes: dict[str, npt.NDArray[np.float32]], found: Sequence[tuple[str, Path]], file: Path, reporter: Reporter
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Boxes by the name that the image has here; a box file may name it relative to a folder further up."""
+    matched, used = {}, set()
+    for name, path in found:
+        for candidate in _names(name, path):
+            if candidate in boxes:
+                matched[name] = boxes[candidate]
+                used.add(candidate)
+                break
+    if not matched:
+        raise DataError(f"{file}: none of its {len(boxes)} boxes is of one of the {len(found)} images; check the names")
+    if len(matched) < len(found):
+        reporter.warn(f"{file}: no box for {len(found) - len(matched)} of {len(found)} images")
+    if len(used) < len(boxes):
+        reporter.say(f"{file}: {len(boxes) - len(used)} boxes are of images that are not tagged here")
+    return matched
+
+
+def _names(name: str, path: Path) -> list[str]:
+    parts = path.resolve().parts
+    # The name as given first, then ever longer tails of the full path: `00003.jpg`, `img/00003.jpg`, ...
+    return [name, *("/".join(parts[-length:]) for length in range(1, len(parts)))]

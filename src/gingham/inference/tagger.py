@@ -1,0 +1,264 @@
+"""The public `Tagger`: images in, tags or predictions out."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from gingham.data.decode import decode
+from gingham.data.pixels import upright_rgb
+from gingham.data.prefetch import prefetch
+from gingham.data.preprocess import Preprocess
+from gingham.data.table import LabelTable
+from gingham.errors import DataError, ImageError, UserError
+from gingham.inference.bundle import Bundle, open_bundle
+from gingham.models.network import Network
+from gingham.predictions import Predictions, softmax
+from gingham.progress import Reporter
+from gingham.schema import AttributeSchema
+
+__all__ = ["Facts", "Item", "MissingBoxWarning", "Outcome", "Tag", "Tagger", "choose_device"]
+
+Source = str | Path | bytes | Image.Image
+
+
+class MissingBoxWarning(UserWarning):
+    """A model trained on garment boxes got an image without one and used the whole image."""
+
+
+class Tag(NamedTuple):
+    """The chosen class of one attribute and its probability."""
+
+    label: str
+    confidence: float
+
+
+class Facts(NamedTuple):
+    """What is kept of an image beside its logits: size in pixels, mean brightness in 0..1, the box's share of the area."""
+
+    width: int
+    height: int
+    brightness: float
+    box_share: float
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image to tag: a name, where it is, and the garment's box `x1 y1 x2 y2` in pixels, if known."""
+
+    id: str
+    source: Source
+    box: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One image's logits `[ΣC]` and facts, or the error that kept it from being read."""
+
+    id: str
+    logits: npt.NDArray[np.float32] | None
+    facts: Facts | None
+    error: ImageError | None = None
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` = cuda, else mps, else cpu.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    available = ["cpu"]
+    if torch.backends.mps.is_available():
+        available.insert(0, "mps")
+    if torch.cuda.is_available():
+        available.insert(0, "cuda")
+    if name == "auto":
+        return torch.device(available[0])
+    if name.partition(":")[0] not in available:
+        raise UserError(f"--device {name}: not on this machine; there is {', '.join(available)}")
+    return torch.device(name)
+
+
+class Tagger:
+    """A trained network with its schema and preprocessing.
+
+        tagger = Tagger.load("runs/laptop")
+        tags = tagger("photo.jpg")
+        tags["pattern"].label, tags["pattern"].confidence
+
+    Attributes:
+        schema: the attributes that it tags.
+        preprocess: how images are prepared.
+        hash: of the bundle, or empty for a network that is not on disk.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        schema: AttributeSchema,
+        preprocess: Preprocess,
+        *,
+        hash: str = "",  # noqa: A002
+        device: str | torch.device = "auto",
+    ) -> None:
+        self.device = device if isinstance(device, torch.device) else choose_device(device)
+        self.schema = schema
+        self.preprocess = preprocess
+        self.hash = hash
+        self.network = network.to(self.device).eval()
+        self._warned = False
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto") -> "Tagger":
+        """Load a bundle, or a run's best.
+
+        Raises:
+            BundleError: missing, damaged or changed.
+            UserError: the device is not there.
+        """
+        return cls.from_bundle(open_bundle(Path(path)), device=device)
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, *, device: str = "auto") -> "Tagger":
+        """Load the network of an opened bundle."""
+        return cls(bundle.network(), bundle.schema, bundle.preprocess, hash=bundle.hash, device=device)
+
+    @overload
+    def __call__(self, images: Source, *, box: Sequence[float] | None = None) -> dict[str, Tag]: ...
+    @overload
+    def __call__(self, images: Sequence[Source], *, box: None = None) -> list[dict[str, Tag]]: ...
+    def __call__(
+        self, images: Source | Sequence[Source], *, box: Sequence[float] | None = None
+    ) -> dict[str, Tag] | list[dict[str, Tag]]:
+        """Tag one image, or several.
+
+        Args:
+            images: path, encoded bytes, or PIL image; or a list of them.
+            box: the garment's `x1 y1 x2 y2` in pixels (one image only).
+
+        Raises:
+            ImageError: an image cannot be read; `reason` says why.
+        """
+        if isinstance(images, str | bytes | Path | Image.Image):
+            array = None if box is None else np.asarray(box, dtype=np.float32)
+            return self._tags(self.stream([Item("image", images, array)]))[0]
+        if box is not None:
+            raise UserError("box: it goes with one image; for several use Tagger.stream with Items")
+        return self._tags(self.stream(Item(str(number), image) for number, image in enumerate(images)))
+
+    def _tags(self, outcomes: Iterable[Outcome]) -> list[dict[str, Tag]]:
+        tags = []
+        for outcome in outcomes:
+            if outcome.logits is None:
+                raise outcome.error or ImageError("unreadable", outcome.id)
+            tags.append(self.tags(outcome.logits))
+        return tags
+
+    def tags(self, logits: npt.NDArray[np.float32]) -> dict[str, Tag]:
+        """The best class and its probability for each attribute, from logits `[ΣC]`."""
+        probabilities = softmax(logits[None], self.schema)[0]
+        result = {}
+        for attribute, part in zip(self.schema.attributes, self.schema.slices, strict=True):
+            best = int(logits[part].argmax())
+            result[attribute.name] = Tag(attribute.classes[best], float(probabilities[part][best]))
+        return result
+
+    def stream(self, items: Iterable[Item], *, batch_size: int = 16, workers: int = 2) -> Iterator[Outcome]:
+        """Tag any number of images in order, in bounded memory; unreadable ones come back with their error.
+
+        Decoding runs in threads ahead of the network.
+        """
+        loaded = prefetch(items, self._load, workers=workers, depth=4 * batch_size)
+        while group := list(islice(loaded, batch_size)):
+            pixels = [entry[1] for entry in group if not isinstance(entry[1], ImageError)]
+            logits = iter(self._forward(pixels))
+            for item, entry, facts in group:
+                if isinstance(entry, ImageError):
+                    yield Outcome(item.id, None, None, entry)
+                else:
+                    yield Outcome(item.id, next(logits), facts)
+
+    def _load(self, item: Item) -> tuple[Item, npt.NDArray[np.uint8] | ImageError, Facts | None]:
+        try:
+            image = _image(item)
+            box = None if item.box is None or np.isnan(item.box).any() else item.box
+            if box is None and self.preprocess.region == "box" and not self._warned:
+                self._warned = True
+                warnings.warn(
+                    f"{item.id}: no garment box, but this model was trained on boxes: the whole image is used, "
+                    "here and wherever a box is missing; give --boxes",
+                    MissingBoxWarning,
+                    stacklevel=2,
+                )
+            pixels = self.preprocess.apply(image, box)
+        except ImageError as failure:
+            return item, failure, None
+        except DataError as failure:
+            return item, ImageError("bad_box", f"{item.id}: {failure}"), None
+        share = float("nan")
+        if box is not None:
+            share = float((box[2] - box[0]) * (box[3] - box[1]) / (image.width * image.height))
+        return item, pixels, Facts(image.width, image.height, float(pixels.mean()) / 255.0, share)
+
+    @torch.inference_mode()
+    def _forward(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+        if not pixels:
+            return np.empty((0, self.schema.total), dtype=np.float32)
+        batch = torch.from_numpy(np.stack(pixels)).to(self.device)
+        return self.network(batch).float().cpu().numpy()  # type: ignore[no-any-return]
+
+    def predict(
+        self,
+        table: LabelTable,
+        *,
+        batch_size: int = 16,
+        workers: int = 2,
+        reporter: Reporter | None = None,
+        source: Mapping[str, object] | None = None,
+    ) -> Predictions:
+        """Raw logits of a label table, with its targets.
+
+        Raises:
+            SchemaError: the table's schema is not the model's.
+            DataError: an image cannot be read; the first ones are named.
+        """
+        table = table.with_schema(self.schema) if set(table.schema.names) == set(self.schema.names) else table
+        self.schema.require_same(table.schema, "the model", table.source)
+        boxes = table.boxes
+        items = (
+            Item(name, table.path(row), None if boxes is None else boxes[row]) for row, name in enumerate(table.images)
+        )
+        logits, facts, errors = [], [], []
+        with (reporter or Reporter()).bar("predicting", len(table)) as bar:
+            for outcome in self.stream(items, batch_size=batch_size, workers=workers):
+                bar.advance()
+                if outcome.logits is None or outcome.facts is None:
+                    errors.append(f"{outcome.id} ({outcome.error.reason if outcome.error else 'unreadable'})")
+                else:
+                    logits.append(outcome.logits)
+                    facts.append(outcome.facts)
+        if errors:
+            named = ", ".join(errors[:5]) + (f" and {len(errors) - 5} more" if len(errors) > 5 else "")
+            raise DataError(f"{table.source}: {len(errors)} images cannot be read: {named}")
+        columns = {name: np.array([getattr(fact, name) for fact in facts]) for name in Facts._fields}
+        return Predictions(
+            self.schema,
+            table.images,
+            np.stack(logits),
+            table.targets,
+            columns,
+            {"model": self.hash, "data": table.source, **(source or {})},
+        )
+
+
+def _image(item: Item) -> Image.Image:
+    if isinstance(item.source, Image.Image):
+        return upright_rgb(item.source, item.id)
+    return decode(Path(item.source) if isinstance(item.source, str) else item.source)

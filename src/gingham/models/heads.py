@@ -1,0 +1,63 @@
+"""From tokens to logits."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from gingham.models.options import LinearOptions, ModelOptions
+from gingham.models.query2label import Query2LabelHead
+from gingham.schema import AttributeSchema
+
+__all__ = ["HEADS", "Head", "LinearHead", "Query2LabelHead", "build_head"]
+
+
+class LinearHead(nn.Module):
+    """Global average pooling, dropout, and one linear layer for all attributes.
+
+    Args:
+        schema: says how many logits there are.
+        in_width: channels D of the backbone's tokens.
+        options: the block `model.linear:`.
+    """
+
+    def __init__(self, schema: AttributeSchema, in_width: int, options: LinearOptions) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(options.dropout)
+        self.classifier = nn.Linear(in_width, schema.total)
+
+    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Logits `[B, ΣC]` of tokens `[B, N, D]`; the grid does not matter to an average."""
+        logits: Tensor = self.classifier(self.dropout(tokens.mean(dim=1)))
+        return logits
+
+    @staticmethod
+    def schema_rows(schema: AttributeSchema) -> dict[str, tuple[str, int]]:
+        """What each row that belongs to a class is about -> (parameter, row); see `transfer`."""
+        rows: dict[str, tuple[str, int]] = {}
+        for row, column in enumerate(schema.columns):
+            rows[f"weight of {column}"] = ("classifier.weight", row)
+            rows[f"bias of {column}"] = ("classifier.bias", row)
+        return rows
+
+
+Head = Query2LabelHead | LinearHead
+
+Grid = tuple[int, int]
+
+HEADS: dict[str, Callable[[ModelOptions, int, AttributeSchema, Grid | None], Head]] = {
+    "query2label": lambda options, width, schema, grid: Query2LabelHead(schema, width, options.query2label, grid=grid),
+    "linear": lambda options, width, schema, grid: LinearHead(schema, width, options.linear),
+}
+"""Name in the recipe -> what builds the head."""
+
+
+def build_head(options: ModelOptions, in_width: int, schema: AttributeSchema, grid: Grid | None = None) -> Head:
+    """Build the head that `options.head` names, freshly initialised.
+
+    Args:
+        options: the block `model:`.
+        in_width: channels D of the backbone's tokens.
+        schema: what the logits mean.
+        grid: (h, w) of the backbone's tokens, if known; any other works too.
+    """
+    return HEADS[options.head](options, in_width, schema, grid)

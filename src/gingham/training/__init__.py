@@ -1,0 +1,1 @@
+"""Training: recipes, the loop, checkpoints that resume bit for bit, and the folder that a run leaves."""

@@ -1,0 +1,197 @@
+"""Checkpoints: safetensors and JSON, whole or absent, enough to go on bit for bit."""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from gingham.errors import BundleError
+from gingham.storage import atomic_directory, read_json, verify_manifest, write_json, write_manifest
+from gingham.tensors import load_tensors, save_tensors
+from gingham.training.history import Epoch, best_epoch
+
+__all__ = [
+    "TrainingState",
+    "load_best_weights",
+    "load_checkpoint",
+    "newest_checkpoint",
+    "optimizer_tensors",
+    "restore_optimizer",
+    "save_checkpoint",
+]
+
+_FORMAT = 1
+_NAME = re.compile(r"step-(\d{9})")
+
+
+@dataclass
+class TrainingState:
+    """Where a run is.
+
+    Attributes:
+        epoch: the epoch that is going on, from 0; equal to the number of finished ones.
+        step: optimiser steps done since the start.
+        step_in_epoch: optimiser steps done in this epoch.
+        history: the finished epochs.
+        loss_sum: sum of the losses of this epoch's steps so far.
+        matrices: confusion matrices of this epoch's training images so far, one an attribute.
+        seconds: time that this epoch took so far, in earlier processes.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    step_in_epoch: int = 0
+    history: list[Epoch] = field(default_factory=list)
+    loss_sum: float = 0.0
+    matrices: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def next_epoch(self) -> None:
+        """Begin the next epoch: its sums start at zero."""
+        self.epoch += 1
+        self.step_in_epoch = 0
+        self.loss_sum = self.seconds = 0.0
+        self.matrices = []
+
+
+def optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state as named tensors: `parameter name:state name`."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    tensors = {}
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            tensors[f"{names[id(parameter)]}:{key}"] = torch.as_tensor(value).detach().cpu()
+    return tensors
+
+
+def restore_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put named tensors of `optimizer_tensors` back, on the device and in the precision of each parameter."""
+    parameters = dict(module.named_parameters())
+    positions = {
+        id(parameter): index
+        for index, parameter in enumerate(item for group in optimizer.param_groups for item in group["params"])
+    }
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        parameter, _, key = name.rpartition(":")
+        state.setdefault(positions[id(parameters[parameter])], {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def save_checkpoint(
+    folder: Path,
+    *,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Tensor],
+    generators: Mapping[str, Tensor],
+    state: TrainingState,
+    identity: Mapping[str, Any],
+    keep: int,
+) -> Path:
+    """Write `folder/step-…` and remove what is older than the `keep` newest, but for the best epoch's.
+
+    Args:
+        folder: the run's `checkpoints` folder.
+        weights: what is trained, by name.
+        optimizer: from `optimizer_tensors`.
+        generators: states of the random generators, `rank:device` -> uint8 tensor.
+        state: where the run is.
+        identity: what a resumed run must agree with (recipe, data, number of processes).
+        keep: how many checkpoints stay.
+
+    Raises:
+        MachineError: the disk refuses; the checkpoints that were there before stay.
+    """
+    target = folder / f"step-{state.step:09d}"
+    plain = asdict(state)
+    plain["matrices"] = [matrix.tolist() for matrix in state.matrices]
+    with atomic_directory(target) as temporary:
+        for name, tensors in (("weights", weights), ("optimizer", optimizer), ("generators", generators)):
+            save_tensors(temporary / f"{name}.safetensors", tensors)
+        write_json(temporary / "state.json", {"format": _FORMAT, "identity": dict(identity), **plain})
+        write_manifest(temporary)
+    _prune(folder, keep, best_step=_best_step(state.history))
+    return target
+
+
+def newest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
+    """The newest whole checkpoint of a run, and one line about each newer one that is damaged."""
+    damaged = []
+    for path in reversed(_checkpoints(folder)):
+        try:
+            verify_manifest(path)
+        except BundleError as failure:
+            damaged.append(str(failure))
+        else:
+            return path, damaged
+    return None, damaged
+
+
+def load_checkpoint(
+    path: Path, identity: Mapping[str, Any]
+) -> tuple[TrainingState, dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """Read state, weights, optimiser and generators of a checkpoint.
+
+    Raises:
+        BundleError: damaged, written by a later Gingham, or of a run with another recipe, data or process count.
+    """
+    plain = read_json(path / "state.json")
+    if plain["format"] > _FORMAT:
+        raise BundleError(f"{path}: written by a later Gingham (format {plain['format']}); upgrade Gingham")
+    for key, mine in identity.items():
+        theirs = plain["identity"].get(key)
+        if theirs != mine:
+            raise BundleError(
+                f"{path}: cannot go on: its {key} is {theirs}, here it is {mine}; use the same, or a new --out"
+            )
+    state = TrainingState(
+        epoch=plain["epoch"],
+        step=plain["step"],
+        step_in_epoch=plain["step_in_epoch"],
+        history=[Epoch(**row) for row in plain["history"]],
+        loss_sum=plain["loss_sum"],
+        matrices=[np.array(matrix, dtype=np.int64) for matrix in plain["matrices"]],
+        seconds=plain["seconds"],
+    )
+    weights, optimizer, generators = (
+        load_tensors(path / f"{name}.safetensors") for name in ("weights", "optimizer", "generators")
+    )
+    return state, weights, optimizer, generators
+
+
+def load_best_weights(folder: Path, history: Sequence[Epoch]) -> dict[str, Tensor]:
+    """The weights of the best epoch's checkpoint; of the newest one when no epoch could be rated.
+
+    Raises:
+        BundleError: that checkpoint is missing or damaged.
+    """
+    best = _best_step(history)
+    path = folder / f"step-{best:09d}" if best is not None else newest_checkpoint(folder)[0]
+    if path is None:
+        raise BundleError(f"{folder}: it holds no whole checkpoint")
+    verify_manifest(path)
+    return load_tensors(path / "weights.safetensors")
+
+
+def _best_step(history: Sequence[Epoch]) -> int | None:
+    best = best_epoch(history)
+    return best.step if best else None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name))
+
+
+def _prune(folder: Path, keep: int, best_step: int | None) -> None:
+    for path in _checkpoints(folder)[:-keep]:
+        if path.name != f"step-{best_step or 0:09d}":
+            shutil.rmtree(path)

@@ -1,0 +1,173 @@
+"""What the trained module is fed: pixels of augmented images, or cached features of augmented views."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from gingham.data.augment import Augment, rng_for, view
+from gingham.data.decode import decode
+from gingham.data.prefetch import prefetch
+from gingham.data.preprocess import Preprocess
+from gingham.data.table import LabelTable
+from gingham.inference.features import FeatureCache, FeatureOptions, FeatureStore
+from gingham.models.network import Network
+from gingham.progress import Reporter
+from gingham.storage import sha256_bytes
+
+__all__ = ["CachedInputs", "FeatureNetwork", "Inputs", "PixelInputs", "cached_inputs"]
+
+Indices = npt.NDArray[np.int64]
+
+
+class Inputs(Protocol):
+    """Two sources of batches, addressed by row of the training or validation table."""
+
+    def train(self, epoch: int, indices: Indices) -> Tensor:
+        """Augmented inputs of training rows in one epoch, `[b, ...]`; a pure function of its arguments."""
+
+    def val(self, indices: Indices) -> Tensor:
+        """Inputs of validation rows, without augmentation."""
+
+
+class PixelInputs:
+    """Decodes and augments images: uint8 `[b, size, size, 3]`."""
+
+    def __init__(
+        self, train: LabelTable, val: LabelTable, preprocess: Preprocess, augment: Augment, *, seed: int
+    ) -> None:
+        self._train, self._val = train, val
+        self._preprocess, self._augment, self._seed = preprocess, augment, seed
+
+    def train(self, epoch: int, indices: Indices) -> Tensor:
+        """See `Inputs`. Raises `ImageError` for an unreadable image."""
+        rows = [
+            view(
+                decode(self._train.path(row)),
+                _box(self._train, row),
+                self._preprocess,
+                self._augment,
+                rng_for(self._seed, epoch, row),
+            )
+            for row in indices.tolist()
+        ]
+        return torch.from_numpy(np.stack(rows))
+
+    def val(self, indices: Indices) -> Tensor:
+        """See `Inputs`. Raises `ImageError` for an unreadable image."""
+        rows = [self._preprocess.apply(decode(self._val.path(row)), _box(self._val, row)) for row in indices.tolist()]
+        return torch.from_numpy(np.stack(rows))
+
+
+class CachedInputs:
+    """Reads features from the cache: float32 `[b, N, D]`."""
+
+    def __init__(self, train: FeatureStore, val: FeatureStore, *, views: int, seed: int) -> None:
+        self._train, self._val = train, val
+        self._views, self._seed = views, seed
+        self._count = len(train) // views
+
+    def train(self, epoch: int, indices: Indices) -> Tensor:
+        """See `Inputs`."""
+        chosen = [int(rng_for(self._seed, epoch, row).integers(self._views)) for row in indices.tolist()]
+        rows = np.array(chosen, dtype=np.int64) * self._count + indices
+        return torch.from_numpy(self._train.gather(rows)).float()
+
+    def val(self, indices: Indices) -> Tensor:
+        """See `Inputs`."""
+        return torch.from_numpy(self._val.gather(indices)).float()
+
+
+class FeatureNetwork(nn.Module):
+    """The part of a network that is trained on cached features: its head."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.head = network.head
+        self._grid = network.backbone.grid
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits `[B, ΣC]` of tokens `[B, N, D]`."""
+        logits: Tensor = self.head(tokens, self._grid)
+        return logits
+
+
+def cached_inputs(
+    network: Network,
+    weights_hash: str,
+    train: LabelTable,
+    val: LabelTable,
+    preprocess: Preprocess,
+    augment: Augment,
+    options: FeatureOptions,
+    *,
+    seed: int,
+    workers: int,
+    device: torch.device,
+    reporter: Reporter,
+) -> CachedInputs:
+    """Find or compute the features of all views of the training images and of the validation images.
+
+    Raises:
+        ImageError: an image cannot be read.
+        UserError: the features do not fit the cache's limit.
+        MachineError: the disk refuses.
+    """
+    grid = network.backbone.grid
+    shape = (grid[0] * grid[1], network.backbone.width)
+    cache = FeatureCache(f"{weights_hash} {shape[0]}x{shape[1]} float16", shape, limit_gb=options.limit_gb)
+    common = preprocess.model_dump_json()
+    # Views that cannot differ are made once.
+    views = 1 if augment.crop == "none" and augment.horizontal_flip in (0.0, 1.0) else options.views
+
+    def train_pixels(position: int) -> npt.NDArray[np.uint8]:
+        number, row = divmod(position, len(train))
+        rng = rng_for(options.view_seed, number, row)
+        return view(decode(train.path(row)), _box(train, row), preprocess, augment, rng)
+
+    def val_pixels(row: int) -> npt.NDArray[np.uint8]:
+        return preprocess.apply(decode(val.path(row)), _box(val, row))
+
+    def compute(
+        pixels: Callable[[int], npt.NDArray[np.uint8]], positions: Sequence[int]
+    ) -> Iterator[npt.NDArray[np.float16]]:
+        chunks = [positions[start : start + 32] for start in range(0, len(positions), 32)]
+        load = prefetch(chunks, lambda chunk: np.stack([pixels(item) for item in chunk]), workers=workers, depth=4)
+        with torch.inference_mode():
+            for batch in load:
+                yield network.features(torch.from_numpy(batch).to(device)).half().cpu().numpy()
+
+    hashes = _content_keys(train, workers)
+    keys = [
+        f"{hashes[row]} {common} {augment.model_dump_json()} {options.view_seed} {number} {row}"
+        for number in range(views)
+        for row in range(len(train))
+    ]
+    train_store = cache.open(
+        [sha256_bytes(key.encode()) for key in keys],
+        lambda positions: compute(train_pixels, positions),
+        reporter=reporter,
+        description="features of training views",
+    )
+    val_keys = [sha256_bytes(f"{content} {common}".encode()) for content in _content_keys(val, workers)]
+    val_store = cache.open(
+        val_keys,
+        lambda positions: compute(val_pixels, positions),
+        reporter=reporter,
+        description="features of validation images",
+    )
+    return CachedInputs(train_store, val_store, views=views, seed=seed)
+
+
+def _content_keys(table: LabelTable, workers: int) -> list[str]:
+    hashes = prefetch(table.paths(), lambda path: sha256_bytes(path.read_bytes()), workers=workers, depth=64)
+    return [f"{content} {_box(table, row)}" for row, content in enumerate(hashes)]
+
+
+def _box(table: LabelTable, row: int) -> npt.NDArray[np.float32] | None:
+    if table.boxes is None or np.isnan(table.boxes[row]).any():
+        return None
+    return table.boxes[row]

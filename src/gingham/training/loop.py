@@ -1,0 +1,228 @@
+"""The training loop, from top to bottom."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from gingham.data.prefetch import prefetch
+from gingham.data.table import LabelTable
+from gingham.errors import DataError
+from gingham.evaluation.metrics import Metrics, confusion_matrices
+from gingham.losses import AttributeLoss, soft_targets
+from gingham.progress import Reporter
+from gingham.training.checkpoint import TrainingState
+from gingham.training.history import Epoch, best_epoch
+from gingham.training.inputs import Inputs
+from gingham.training.optim import learning_rate_at, set_learning_rate
+from gingham.training.options import TrainOptions
+from gingham.training.order import Indices, batch_indices, sample_order, share, steps_per_epoch
+
+__all__ = ["Fit", "Stopped"]
+
+
+class Stopped(BaseException):
+    """Somebody asked the run to stop; it saved a checkpoint first. Not an error: `except Exception` lets it through."""
+
+
+@dataclass
+class Fit:
+    """One fit of a module to a training table, on one process or several.
+
+    Attributes:
+        module: what is trained; maps inputs to logits `[b, ΣC]`. Prepared by the accelerator.
+        inputs: where its inputs come from.
+        train_table: training images and targets.
+        val_table: validation images and targets.
+        loss: with class weights of the training table.
+        optimizer: over the module's trained parameters.
+        options: of the recipe.
+        accelerator: devices, precision and processes.
+        save: writes a checkpoint of a state.
+        on_epoch: called after each epoch with the history so far.
+        stop_asked: whether the run shall end after the current step.
+        reporter: hears of progress.
+    """
+
+    module: nn.Module
+    inputs: Inputs
+    train_table: LabelTable
+    val_table: LabelTable
+    loss: AttributeLoss
+    optimizer: torch.optim.Optimizer
+    options: TrainOptions
+    accelerator: Accelerator
+    save: Callable[[TrainingState], None]
+    on_epoch: Callable[[TrainingState], None]
+    stop_asked: Callable[[], bool]
+    reporter: Reporter
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one epoch."""
+        return steps_per_epoch(len(self.train_table), self.options.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run; the schedule's length."""
+        steps = self.options.epochs * self.steps_per_epoch
+        return min(steps, self.options.max_steps or steps)
+
+    def run(self, state: TrainingState) -> None:
+        """Train from `state` to the end, in place.
+
+        Raises:
+            Stopped: `stop_asked`; a checkpoint was saved after the step.
+            DataError: a loss or gradient is not finite; names the images. Nothing of that step is kept.
+        """
+        while state.step < self.total_steps:
+            with self.reporter.bar(f"epoch {state.epoch + 1}/{self.options.epochs}", self.steps_per_epoch) as bar:
+                bar.advance(state.step_in_epoch)
+                self._epoch(state, bar.advance)
+            self.on_epoch(state)
+            self.save(state)
+
+    def _epoch(self, state: TrainingState, advance: Callable[[int, str], None]) -> None:
+        schema = self.train_table.schema
+        if not state.matrices:
+            state.matrices = [np.zeros((size, size), dtype=np.int64) for size in schema.sizes]
+        started = time.monotonic() - state.seconds
+        order = sample_order(self.options.seed, state.epoch, len(self.train_table))
+        remaining = range(
+            state.step_in_epoch, min(self.steps_per_epoch, self.total_steps - state.step + state.step_in_epoch)
+        )
+        batches = [batch_indices(order, step, self.options.batch_size) for step in remaining]
+        parts = [part for batch in batches for part in self._share(batch)]
+        epoch = state.epoch
+        loaded = prefetch(
+            parts, lambda part: self._load(epoch, part), workers=self.options.workers, depth=2 * self.options.workers
+        )
+        self.module.train()
+        best = best_epoch(state.history)
+        note = f"best {best.val_mean_class_accuracy:.4f}" if best else ""
+        rate = 0.0
+        for batch in batches:
+            rate = learning_rate_at(state.step, self.total_steps, self.options)
+            loss, matrices = self._step(batch, [next(loaded) for _ in range(self.options.accumulation)], rate)
+            state.step += 1
+            state.step_in_epoch += 1
+            state.loss_sum += loss
+            state.matrices = [old + new for old, new in zip(state.matrices, matrices, strict=True)]
+            state.seconds = time.monotonic() - started
+            advance(1, f"loss {loss:.3f} {note}")
+            if self.stop_asked() and state.step_in_epoch < len(batches) + remaining.start:
+                loaded.close()
+                self.save(state)
+                raise Stopped
+        train = Metrics.from_confusions(state.matrices, schema, n=len(self.train_table))
+        val_loss, val_logits = self.validate()
+        confusions = confusion_matrices(self.val_table.targets, _best_classes(val_logits, self.val_table), schema)
+        val = Metrics.from_confusions(confusions, schema, n=len(self.val_table))
+        state.history.append(
+            Epoch(
+                epoch=state.epoch + 1,
+                step=state.step,
+                learning_rate=rate,
+                train_loss=state.loss_sum / state.step_in_epoch,
+                train_mean_class_accuracy=train.mean_class_accuracy,
+                train_overall_accuracy=train.overall_accuracy,
+                val_loss=val_loss,
+                val_mean_class_accuracy=val.mean_class_accuracy,
+                val_overall_accuracy=val.overall_accuracy,
+                seconds=round(time.monotonic() - started, 3),
+            )
+        )
+        state.next_epoch()
+
+    def _share(self, batch: Indices) -> list[Indices]:
+        accelerator = self.accelerator
+        return share(batch, accelerator.process_index, accelerator.num_processes, self.options.accumulation)
+
+    def _load(self, epoch: int, part: Indices) -> tuple[Indices, Tensor]:
+        # A process whose part of a small batch is empty still takes part in the gradient exchange: it sends
+        # one image, without any weight.
+        return part, self.inputs.train(epoch, part if len(part) else np.zeros(1, dtype=np.int64))
+
+    def _step(
+        self, batch: Indices, parts: list[tuple[Indices, Tensor]], rate: float
+    ) -> tuple[float, list[npt.NDArray[np.int64]]]:
+        """One optimiser step on a global batch; returns its loss and confusion matrices over all processes."""
+        schema, device = self.train_table.schema, self.accelerator.device
+        targets = self.train_table.targets
+        # Every process knows the labels of the whole batch, so the global denominators need no communication.
+        denominators = self.loss.denominators(*soft_targets(torch.from_numpy(targets[batch]).to(device), schema))
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        hits = torch.zeros(sum(size * size for size in schema.sizes), dtype=torch.float64, device=device)
+        for number, (part, inputs) in enumerate(parts):
+            soft, mask = soft_targets(torch.from_numpy(targets[part]).to(device), schema)
+            if not len(part):
+                soft = torch.zeros((1, schema.total), device=device)
+                mask = torch.zeros((1, len(schema)), device=device)
+            last = number == len(parts) - 1
+            # Gradients of the processes are exchanged once a step, with the last micro-batch.
+            with nullcontext() if last else self.accelerator.no_sync(self.module):
+                with self.accelerator.autocast():
+                    logits = self.module(inputs.to(device)).float()
+                loss = self.loss(logits, soft, mask, denominators).total
+                # Gradients are averaged over processes; the loss is a sum over them.
+                self.accelerator.backward(loss * self.accelerator.num_processes)
+            total += loss.detach().double()
+            if len(part):
+                predicted = _best_classes(logits.detach().float().cpu().numpy(), self.train_table)
+                matrices = confusion_matrices(targets[part], predicted, schema)
+                hits += torch.from_numpy(np.concatenate([matrix.ravel() for matrix in matrices])).to(device)
+        summed = self.accelerator.reduce(torch.cat([total[None], hits]), reduction="sum").cpu().numpy()
+        value = float(summed[0])
+        norm = self._gradient_norm()
+        if not np.isfinite(value) or not np.isfinite(norm):
+            names = ", ".join(self.train_table.images[row] for row in batch[:8].tolist())
+            raise DataError(
+                f"loss {value} with gradient norm {norm} in the batch of {names} ...: training stopped before it"
+            )
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        ends = np.cumsum([size * size for size in schema.sizes])[:-1]
+        flat = np.split(np.rint(summed[1:]).astype(np.int64), ends)
+        return value, [part.reshape(size, size) for part, size in zip(flat, schema.sizes, strict=True)]
+
+    def _gradient_norm(self) -> float:
+        """The norm of the whole gradient, which is then clipped if the recipe says so."""
+        limit = self.options.clip_norm if self.options.clip_norm is not None else float("inf")
+        return float(torch.nn.utils.clip_grad_norm_(self.module.parameters(), limit))
+
+    @torch.inference_mode()
+    def validate(self) -> tuple[float, npt.NDArray[np.float32]]:
+        """Loss and logits `[N, ΣC]` of the whole validation table, shared out over the processes."""
+        table, schema, device = self.val_table, self.val_table.schema, self.accelerator.device
+        self.module.eval()
+        mine = np.arange(self.accelerator.process_index, len(table), self.accelerator.num_processes)
+        size = max(1, self.options.batch_size // (self.accelerator.num_processes * self.options.accumulation))
+        parts = [mine[start : start + size] for start in range(0, len(mine), size)]
+        logits = torch.zeros((len(table), schema.total), device=device)
+        network = self.accelerator.unwrap_model(self.module)
+        loaded = prefetch(
+            parts,
+            lambda part: (part, self.inputs.val(part)),
+            workers=self.options.workers,
+            depth=2 * self.options.workers,
+        )
+        for part, inputs in loaded:
+            with self.accelerator.autocast():
+                logits[torch.from_numpy(part).to(device)] = network(inputs.to(device)).float()
+        # Each row was filled by one process and is zero in the others.
+        logits = self.accelerator.reduce(logits, reduction="sum")
+        soft, mask = soft_targets(torch.from_numpy(table.targets).to(device), schema)
+        loss = self.loss(logits, soft, mask, self.loss.denominators(soft, mask)).total
+        self.module.train()
+        return float(loss), logits.cpu().numpy()
+
+
+def _best_classes(logits: npt.NDArray[np.float32], table: LabelTable) -> npt.NDArray[np.int64]:
+    return np.stack([logits[:, part].argmax(axis=1) for part in table.schema.slices], axis=1)

@@ -1,0 +1,112 @@
+"""A recipe: every choice of a training run, complete and typed, in one YAML file."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gingham.data.augment import Augment
+from gingham.data.options import DataOptions
+from gingham.data.preprocess import Preprocess
+from gingham.errors import RecipeError
+from gingham.inference.features import FeatureOptions
+from gingham.losses import LossOptions
+from gingham.models.options import ModelOptions
+from gingham.options import Options, load_yaml
+from gingham.storage import write_text
+from gingham.training.options import TrainOptions
+
+__all__ = ["Recipe", "builtin_recipes", "load_recipe", "recipe_text"]
+
+
+class Recipe(Options):
+    """All blocks of a recipe; each is defined beside the code that it configures."""
+
+    data: DataOptions = DataOptions()
+    preprocess: Preprocess = Preprocess()
+    augment: Augment = Augment()
+    model: ModelOptions = ModelOptions()
+    features: FeatureOptions = FeatureOptions()
+    loss: LossOptions = LossOptions()
+    train: TrainOptions = TrainOptions()
+
+    def to_yaml(self) -> str:
+        """All fields with their values, in the order of the classes; `load_recipe` reads it back to an equal recipe."""
+        return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+
+    def write(self, path: Path) -> None:
+        """Write the resolved recipe of a run. Raises `MachineError` when the disk refuses."""
+        write_text(path, "# The complete recipe of this run, as resolved.\n" + self.to_yaml())
+
+
+def builtin_recipes() -> dict[str, str]:
+    """Name -> first comment line of each recipe in the package."""
+    folder = resources.files("gingham") / "resources" / "recipes"
+    texts = {
+        entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    }
+    return {name: text.splitlines()[0].lstrip("# ") for name, text in sorted(texts.items())}
+
+
+def recipe_text(name: str) -> str:
+    """The commented YAML of a built-in recipe.
+
+    Raises:
+        RecipeError: no such recipe; names the nearest.
+    """
+    known = builtin_recipes()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}, or give a file"
+        raise RecipeError(f"recipe '{name}': no such built-in recipe; {hint}")
+    return (resources.files("gingham") / "resources" / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
+    """Read a built-in recipe or a file, and apply changes.
+
+    Args:
+        name_or_path: a file if it exists or looks like a path, else the name of a built-in recipe.
+        changes: `dotted.field=value` each, the value in YAML; later ones win.
+
+    Raises:
+        RecipeError: unknown recipe, field or value, with a suggestion.
+    """
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml", ".json"} or path.is_file():
+        values = load_yaml(path, error=RecipeError)
+    else:
+        values = yaml.safe_load(recipe_text(name_or_path))
+    if not isinstance(values, dict):
+        raise RecipeError(
+            f"{name_or_path}: expected blocks of fields (data, model, train, ...), got {type(values).__name__}"
+        )
+    for change in changes:
+        values = _changed(values, change)
+    return Recipe.parse(values, source=f"recipe {name_or_path}" if not changes else f"recipe {name_or_path} with --set")
+
+
+def _changed(values: Mapping[str, Any], change: str) -> dict[str, Any]:
+    name, separator, text = change.partition("=")
+    if not separator:
+        raise RecipeError(f"--set {change}: expected field=value, as in --set train.epochs=3")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {change}: the value is not valid YAML; quote it") from None
+    return _with(values, name.strip().split("."), value, change)
+
+
+def _with(values: Mapping[str, Any], keys: Sequence[str], value: Any, change: str) -> dict[str, Any]:
+    first, *rest = keys
+    if not rest:
+        return {**values, first: value}
+    inner = values.get(first)
+    if inner is not None and not isinstance(inner, dict):
+        raise RecipeError(f"--set {change}: '{first}' is a field, not a block")
+    return {**values, first: _with(inner or {}, rest, value, change)}

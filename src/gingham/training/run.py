@@ -1,0 +1,411 @@
+"""A training run as a folder: everything around the loop."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import InitProcessGroupKwargs
+from torch import Tensor, nn
+
+import gingham
+from gingham.data.formats import read_labels
+from gingham.data.augment import check_augment
+from gingham.data.preprocess import Preprocess
+from gingham.data.table import LabelTable
+from gingham.errors import BundleError, DataError, UserError
+from gingham.evaluation.curves import plot_curves
+from gingham.evaluation.metrics import Metrics, evaluate
+from gingham.inference.bundle import open_bundle, write_bundle
+from gingham.inference.card import model_card
+from gingham.inference.tagger import Tagger
+from gingham.losses import AttributeLoss
+from gingham.models.network import Network, build_network
+from gingham.models.tensors import state_hash
+from gingham.models.transfer import transfer
+from gingham.models.weights import input_statistics
+from gingham.progress import Reporter
+from gingham.storage import read_json, sha256_bytes, write_json
+from gingham.training.checkpoint import (
+    TrainingState,
+    load_best_weights,
+    load_checkpoint,
+    newest_checkpoint,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+)
+from gingham.training.history import EventWriter, best_epoch, columns, write_history
+from gingham.training.inputs import FeatureNetwork, PixelInputs, cached_inputs
+from gingham.training.loop import Fit
+from gingham.training.optim import build_optimizer
+from gingham.training.recipe import Recipe, load_recipe
+
+__all__ = ["is_main_process", "resume", "train"]
+
+
+def train(
+    data: Path,
+    recipe: Recipe,
+    out: Path,
+    *,
+    init: Path | None = None,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> Metrics:
+    """Train a tagger and leave a run in a new folder.
+
+    Args:
+        data: folder or table of labelled photos.
+        recipe: every choice.
+        out: the run's folder; must not exist, or be empty.
+        init: bundle or run whose weights to start from.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        reporter: hears of progress.
+        stop_asked: asked after each step; when true the run saves a checkpoint and raises `Stopped`.
+
+    Returns:
+        The best epoch's metrics on the validation split.
+
+    Raises:
+        UserError: the data, recipe or options are wrong (all of that is checked before training).
+        MachineError: the disk is full or refuses; the last checkpoint stands.
+        Stopped: see `stop_asked`.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        hint = (
+            "go on with --resume, or choose another --out"
+            if (out / "recipe.yaml").is_file()
+            else "choose another --out"
+        )
+        raise UserError(f"{out}: exists and is not an empty folder; {hint}")
+    run = _Run.prepare(data, recipe, out, init, device, reporter or Reporter())
+    if run.accelerator.is_main_process:
+        facts = {"gingham": gingham.__version__, "data": str(data), "init": None if init is None else str(init)}
+        write_json(out / "run.json", facts)
+        recipe.write(out / "recipe.yaml")
+    return run.fit(TrainingState(), stop_asked)
+
+
+def resume(
+    out: Path,
+    *,
+    data: Path | None = None,
+    recipe: Recipe | None = None,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+    stop_asked: Callable[[], bool] = lambda: False,
+) -> Metrics:
+    """Go on with a run from its newest whole checkpoint, as if it had not stopped.
+
+    On the CPU, with as many processes and threads as before, weights and history become bit-identical to those of an
+    undisturbed run (but for `seconds`).
+
+    Args:
+        out: the run's folder.
+        data: its data, if that has moved.
+        recipe: if given, must equal the run's.
+        device: as in `train`.
+        reporter: hears of progress.
+        stop_asked: as in `train`.
+
+    Raises:
+        BundleError: not a run, or it was made with another recipe, other data or another number of processes.
+        UserError, MachineError, Stopped: as `train`.
+    """
+    if not (out / "recipe.yaml").is_file() or not (out / "run.json").is_file():
+        raise BundleError(f"{out}: not a run that can go on (no recipe.yaml); leave --resume out to start one")
+    reporter = reporter or Reporter()
+    own = load_recipe(str(out / "recipe.yaml"))
+    if recipe is not None and recipe != own:
+        raise UserError(f"{out}: --resume goes on with the run's own recipe, but {_difference(own, recipe)}")
+    facts = read_json(out / "run.json")
+    init = None if facts["init"] is None else Path(facts["init"])
+    run = _Run.prepare(data or Path(facts["data"]), own, out, init, device, reporter)
+    path, damaged = newest_checkpoint(out / "checkpoints")
+    for line in damaged:
+        reporter.warn(f"checkpoint skipped: {line}")
+    if path is None:
+        reporter.say(f"{out}: no checkpoint yet; starting from the beginning")
+        return run.fit(TrainingState(), stop_asked)
+    state = run.restore(path)
+    reporter.say(f"going on from {path.name}: epoch {state.epoch + 1}, step {state.step}")
+    return run.fit(state, stop_asked)
+
+
+@dataclass
+class _Run:
+    """The prepared parts of a run."""
+
+    out: Path
+    recipe: Recipe
+    train_table: LabelTable
+    val_table: LabelTable
+    preprocess: Preprocess
+    network: Network
+    module: nn.Module
+    trained: nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: AttributeLoss
+    inputs: Any
+    accelerator: Accelerator
+    identity: Mapping[str, Any]
+    reporter: Reporter
+    events: EventWriter
+
+    @classmethod
+    def prepare(
+        cls, data: Path, recipe: Recipe, out: Path, init: Path | None, device: str, reporter: Reporter
+    ) -> "_Run":
+        _check_composition(recipe)
+        accelerator = Accelerator(
+            cpu=device == "cpu",
+            mixed_precision="bf16" if recipe.train.precision == "bf16" else "no",
+            # One process may compute features for long while the others wait.
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=24))],
+        )
+        if not accelerator.is_main_process:
+            reporter = Reporter()
+        table = read_labels(data, recipe.data)
+        train_table, val_table = table.split("train"), table.split("val")
+        _check_labels(train_table, val_table, reporter)
+        torch.manual_seed(recipe.train.seed)
+        mean, std = input_statistics(recipe.model.backbone, recipe.model.weights)
+        mean, std = recipe.preprocess.mean or mean, recipe.preprocess.std or std
+        preprocess = recipe.preprocess.model_copy(update={"mean": mean, "std": std})
+        network = build_network(recipe.model, table.schema, image_size=preprocess.size, mean=mean, std=std)
+        if init is not None:
+            _start_from(network, init, recipe, table, reporter)
+        network = network.to(accelerator.device)
+        weights_hash = state_hash(network.backbone.state_dict())
+        if recipe.features.cache:
+            inputs: Any = cached_inputs(
+                network,
+                weights_hash,
+                train_table,
+                val_table,
+                preprocess,
+                recipe.augment,
+                recipe.features,
+                seed=recipe.train.seed,
+                workers=recipe.train.workers,
+                device=accelerator.device,
+                reporter=reporter,
+            )
+            trained: nn.Module = FeatureNetwork(network)
+        else:
+            inputs = PixelInputs(train_table, val_table, preprocess, recipe.augment, seed=recipe.train.seed)
+            trained = network
+        loss = AttributeLoss(recipe.loss, table.schema, torch.from_numpy(train_table.counts())).to(accelerator.device)
+        optimizer = build_optimizer(trained.parameters(), recipe.train)
+        # Initialisation is the same in all processes; from here on their dropout differs.
+        torch.manual_seed(recipe.train.seed * 1_000_003 + accelerator.process_index + 1)
+        module, optimizer = accelerator.prepare(trained, optimizer)
+        identity = {
+            "recipe": sha256_bytes(recipe.to_yaml().encode()),
+            "data": _fingerprint(train_table, val_table),
+            "processes": accelerator.num_processes,
+            "frozen weights": weights_hash if recipe.model.frozen else None,
+        }
+        return cls(
+            out,
+            recipe,
+            train_table,
+            val_table,
+            preprocess,
+            network,
+            module,
+            trained,
+            optimizer,
+            loss,
+            inputs,
+            accelerator,
+            identity,
+            reporter,
+            EventWriter(out / "tensorboard"),
+        )
+
+    def restore(self, path: Path) -> TrainingState:
+        state, weights, optimizer, generators = load_checkpoint(path, self.identity)
+        self._load_trained(weights)
+        restore_optimizer(self.trained, self.optimizer, optimizer)
+        rank = self.accelerator.process_index
+        torch.set_rng_state(generators[f"{rank}:cpu"])
+        if f"{rank}:cuda" in generators:
+            torch.cuda.set_rng_state(generators[f"{rank}:cuda"])
+        return state
+
+    def fit(self, state: TrainingState, stop_asked: Callable[[], bool]) -> Metrics:
+        fit = Fit(
+            module=self.module,
+            inputs=self.inputs,
+            train_table=self.train_table,
+            val_table=self.val_table,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            options=self.recipe.train,
+            accelerator=self.accelerator,
+            save=self._save,
+            on_epoch=self._after_epoch,
+            stop_asked=stop_asked,
+            reporter=self.reporter,
+        )
+        fit.run(state)
+        return self._finish(state)
+
+    def _trained_tensors(self) -> dict[str, Tensor]:
+        """What training changes: trained parameters, and buffers where the backbone is not frozen."""
+        frozen = {name for name, parameter in self.trained.named_parameters() if not parameter.requires_grad}
+        buffers = {name for name, _ in self.trained.named_buffers()} if self.recipe.model.frozen else set()
+        return {
+            name: tensor
+            for name, tensor in self.trained.state_dict().items()
+            if name not in frozen and name not in buffers
+        }
+
+    def _load_trained(self, weights: Mapping[str, Tensor]) -> None:
+        self.trained.load_state_dict({**self.trained.state_dict(), **weights})
+
+    def _save(self, state: TrainingState) -> None:
+        generators = self._generators()
+        if self.accelerator.is_main_process:
+            save_checkpoint(
+                self.out / "checkpoints",
+                weights=self._trained_tensors(),
+                optimizer=optimizer_tensors(self.trained, self.optimizer),
+                generators=generators,
+                state=state,
+                identity=self.identity,
+                keep=self.recipe.train.keep_checkpoints,
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _generators(self) -> dict[str, Tensor]:
+        device = self.accelerator.device
+        states = {"cpu": torch.get_rng_state()}
+        if device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state()
+        gathered = {name: self.accelerator.gather(state.to(device)[None]).cpu() for name, state in states.items()}
+        return {f"{rank}:{name}": row.clone() for name, rows in gathered.items() for rank, row in enumerate(rows)}
+
+    def _after_epoch(self, state: TrainingState) -> None:
+        row, best = state.history[-1], best_epoch(state.history)
+        if not self.accelerator.is_main_process:
+            return
+        write_history(self.out / "history.csv", state.history)
+        self.events.add(row)
+        rate = "-" if row.val_mean_class_accuracy is None else f"{row.val_mean_class_accuracy:.4f}"
+        mark = " (best so far)" if row is best else ""
+        self.reporter.say(
+            f"epoch {row.epoch}/{self.recipe.train.epochs}: loss {row.train_loss:.4f}, validation loss {row.val_loss:.4f}, "
+            f"validation mean class accuracy {rate}{mark}, {row.seconds:.0f} s"
+        )
+        if row is best:
+            self._write_best(state, metrics=None)
+
+    def _finish(self, state: TrainingState) -> Metrics:
+        """Measure the best epoch's weights as users will: from files, through the tagger. All processes wait for it."""
+        self._load_trained(load_best_weights(self.out / "checkpoints", state.history))
+        metrics: Metrics | None = None
+        # Every process predicts, so that all return the metrics; one writes.
+        main = self.accelerator.is_main_process
+        tagger = Tagger(self.network, self.train_table.schema, self.preprocess, device=self.accelerator.device)
+        predictions = tagger.predict(self.val_table, workers=self.recipe.train.workers, reporter=self.reporter)
+        metrics = evaluate(predictions)
+        if main:
+            predictions.to_parquet(self.out / "predictions-val.parquet")
+            write_json(self.out / "metrics.json", metrics.to_json())
+            plot_curves(columns(state.history), self.out / "curves.png")
+            self._write_best(state, metrics)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
+        return metrics
+
+    def _write_best(self, state: TrainingState, metrics: Metrics | None) -> None:
+        best = best_epoch(state.history)
+        trained = {
+            "data": self.train_table.source,
+            "training_images": len(self.train_table),
+            "validation_images": len(self.val_table),
+            "epoch": best.epoch if best else state.epoch,
+            "epochs": self.recipe.train.epochs,
+            "seed": self.recipe.train.seed,
+            "backbone_weights": self.recipe.model.weights,
+        }
+        write_bundle(
+            self.out / "best",
+            network=self.network,
+            schema=self.train_table.schema,
+            preprocess=self.preprocess,
+            model=self.recipe.model,
+            trained={**trained, "metrics": None if metrics is None else metrics.to_json()},
+            card=model_card(
+                name=self.out.name,
+                schema=self.train_table.schema,
+                backbone=self.recipe.model.backbone,
+                head=self.recipe.model.head,
+                trained=trained,
+                metrics=metrics,
+            ),
+        )
+
+
+def is_main_process() -> bool:
+    """Whether this is the one process, or the first of several, of a run that was prepared."""
+    return bool(PartialState().is_main_process)
+
+
+def _fingerprint(*tables: LabelTable) -> str:
+    digest = hashlib.sha256()
+    for table in tables:
+        digest.update(table.schema.fingerprint.encode())
+        digest.update("\n".join(table.images).encode())
+        digest.update(table.targets.tobytes())
+        digest.update(b"" if table.boxes is None else table.boxes.tobytes())
+    return digest.hexdigest()
+
+
+def _check_composition(recipe: Recipe) -> None:
+    check_augment(recipe.augment, recipe.preprocess)
+    if recipe.features.cache and not recipe.model.frozen:
+        raise UserError("features.cache: only a frozen backbone has features worth keeping; set model.frozen=true too")
+
+
+def _check_labels(train_table: LabelTable, val_table: LabelTable, reporter: Reporter) -> None:
+    for name, table in (("train", train_table), ("val", val_table)):
+        counts = table.counts()
+        for attribute, part in zip(table.schema.attributes, table.schema.slices, strict=True):
+            if name == "train" and not counts[part].any():
+                raise DataError(f"{table.source}: attribute '{attribute.name}' has no label in split 'train'")
+        absent = [column for column, count in zip(table.schema.columns, counts, strict=True) if not count]
+        if absent:
+            reporter.warn(f"split '{name}' has no example of {', '.join(absent)}")
+
+
+def _start_from(network: Network, init: Path, recipe: Recipe, table: LabelTable, reporter: Reporter) -> None:
+    bundle = open_bundle(init)
+    if bundle.model.backbone != recipe.model.backbone:
+        raise UserError(
+            f"--init {init}: its backbone is {bundle.model.backbone}, the recipe's is {recipe.model.backbone}; "
+            f"set model.backbone={bundle.model.backbone}"
+        )
+    report = transfer(
+        network, bundle.network().state_dict(), source_schema=bundle.schema, target_schema=table.schema
+    )
+    for what, names in (("new here", report.fresh), ("not used", report.dropped)):
+        if names:
+            reporter.say(f"--init {init}: {what}: {', '.join(names)}")
+
+
+def _difference(mine: Recipe, other: Recipe) -> str:
+    for block in type(mine).model_fields:
+        ours, theirs = getattr(mine, block), getattr(other, block)
+        for field in type(ours).model_fields:
+            if getattr(ours, field) != getattr(theirs, field):
+                return f"{block}.{field} is {getattr(theirs, field)!r} here and {getattr(ours, field)!r} there"
+    return "they differ"
