@@ -1,6 +1,7 @@
 """The base class of every block of a recipe: immutable, typed, and strict about unknown fields."""
 
 import difflib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -51,17 +52,21 @@ def field_names(options: type[Options], prefix: str = "") -> list[str]:
 
 
 def load_yaml(path: Path, *, error: type[GinghamError]) -> Any:
-    """Read a YAML (or JSON, which is YAML) file with the safe loader.
+    """Read a YAML file with the safe loader, or one ending in `.json` as JSON.
 
     Raises:
-        error: the file is missing, unreadable or not YAML; one line with file and line number.
+        error: the file is missing, unreadable or malformed; one line with file and line number.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        # JSON is almost YAML, but not quite: its escapes of characters beyond 16 bits and its tabs are none.
+        return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as failure:
         raise error(f"{path}: cannot be read ({failure})") from None
+    except json.JSONDecodeError as failure:
+        raise error(f"{path}:{failure.lineno}: not valid JSON ({failure.msg})") from None
     except yaml.YAMLError as failure:
         mark = getattr(failure, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)

@@ -146,7 +146,7 @@ def test_every_layer_equals_the_reference(
 
 
 @torch.no_grad()
-def test_permuting_the_attributes_permutes_the_logits_exactly(schema: AttributeSchema) -> None:
+def test_permuting_the_attributes_permutes_the_logits(schema: AttributeSchema) -> None:
     options = Query2LabelOptions(width=16, ffn=32, heads=2)
     head = make_head(schema, options, 6)
     order = [2, 0, 1]
@@ -161,7 +161,9 @@ def test_permuting_the_attributes_permutes_the_logits_exactly(schema: AttributeS
     tokens = torch.randn(3, 15, 6, dtype=torch.float64)
     logits, permuted = head(tokens, (3, 5)), other(tokens, (3, 5))
     for k, source in enumerate(order):
-        assert torch.equal(permuted[:, other_schema.slices[k]], logits[:, schema.slices[source]])
+        # Not bit for bit: a matrix product may sum the rows at the edge of its blocks in another order.
+        expected = logits[:, schema.slices[source]]
+        assert torch.allclose(permuted[:, other_schema.slices[k]], expected, rtol=0, atol=1e-13)
 
 
 @torch.no_grad()

@@ -37,15 +37,15 @@ def command(subject: str, as_json: bool, schema_name: str) -> None:
 
 
 def _describe(subject: str, schema_name: str) -> tuple[dict[str, Any], list[tuple[str, int]]]:
-    from gingham.inference.bundle import open_bundle
     import torch
 
+    from gingham.inference.bundle import open_bundle
     from gingham.models.network import build_network, parameter_table
     from gingham.schema import AttributeSchema
     from gingham.training.recipe import builtin_recipes, load_recipe
 
     path = Path(subject)
-    if subject in builtin_recipes() and not path.exists() or path.suffix in {".yaml", ".yml", ".json"}:
+    if (subject in builtin_recipes() and not path.exists()) or path.suffix in {".yaml", ".yml", ".json"}:
         recipe = load_recipe(subject)
         schema = AttributeSchema.load(recipe.data.schema_file or schema_name)
         model, size = recipe.model, recipe.preprocess.size
@@ -53,7 +53,11 @@ def _describe(subject: str, schema_name: str) -> tuple[dict[str, Any], list[tupl
     else:
         bundle = open_bundle(path)
         schema, model, size = bundle.schema, bundle.model, bundle.preprocess.size
-        facts = {"model": str(bundle.path), "hash": bundle.hash, "trained": dict(bundle.trained)}
+        facts = {
+            "model": str(bundle.path),
+            "hash": bundle.hash,
+            **{key: value for key, value in bundle.trained.items() if key != "metrics"},
+        }
     with torch.device("meta"):
         network = build_network(
             model, schema, image_size=size, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), load_weights=False

@@ -133,9 +133,18 @@ def _has_avif() -> bool:
 
 
 def _cut_off(data: bytes) -> bool:
-    """Whether a file's own header says that it is longer than it is (WebP, whose decoder does not tell)."""
-    is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    return is_webp and len(data) < int.from_bytes(data[4:8], "little") + 8
+    """Whether a file's own sizes say that it is longer than it is: WebP and AVIF, whose decoders do not tell."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return len(data) < int.from_bytes(data[4:8], "little") + 8
+    if data[4:8] != b"ftyp":
+        return False
+    end = 0
+    while end + 8 <= len(data):
+        size = int.from_bytes(data[end : end + 4], "big")
+        if size < 8:
+            return False  # 0 = up to the end of the file, 1 = a size of 64 bits: not in photos
+        end += size
+    return end != len(data)
 
 
 _lock = threading.Lock()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -111,7 +111,8 @@ def _columns(schema: AttributeSchema) -> list[str]:
 
 @contextmanager
 def _write_csv(out: Path, schema: AttributeSchema) -> Iterator[Write]:
-    with atomic_file(out) as stream, io.TextIOWrapper(cast(IO[bytes], stream), "utf-8", newline="") as text:
+    with atomic_file(out) as stream:
+        text = io.TextIOWrapper(stream, "utf-8", newline="")
         writer = csv.DictWriter(text, _columns(schema), lineterminator="\n")
         writer.writeheader()
 
@@ -121,14 +122,18 @@ def _write_csv(out: Path, schema: AttributeSchema) -> Iterator[Write]:
             )
 
         yield write
-        text.flush()
+        # The stream is not this wrapper's to close.
         text.detach()
 
 
 @contextmanager
 def _write_jsonl(out: Path, schema: AttributeSchema) -> Iterator[Write]:
     with atomic_file(out) as stream:
-        yield lambda row: stream.write((json.dumps(row, ensure_ascii=False) + "\n").encode()) and None
+
+        def write(row: Row) -> None:
+            stream.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+
+        yield write
 
 
 @contextmanager

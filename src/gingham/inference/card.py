@@ -63,8 +63,16 @@ def model_card(
             "| attribute | mean class accuracy | accuracy | macro F1 | n |",
             "| --- | --- | --- | --- | --- |",
             *(
-                f"| {attribute} | {_cell(row.mean_class_accuracy)} | {_cell(row.accuracy)} | {_cell(row.macro_f1)} | {row.n} |"
-                for attribute, row in metrics.per_attribute.items()
+                " | ".join(
+                    [
+                        f"| {name}",
+                        _cell(row.mean_class_accuracy),
+                        _cell(row.accuracy),
+                        _cell(row.macro_f1),
+                        f"{row.n} |",
+                    ]
+                )
+                for name, row in metrics.per_attribute.items()
             ),
         ]
         if metrics.absent:

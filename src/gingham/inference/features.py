@@ -110,8 +110,8 @@ class FeatureCache:
         needed = len(set(keys)) * self._row_bytes
         if needed > self._limit:
             raise UserError(
-                f"features.limit_gb: these features take {needed / 1e9:.1f} GB, the limit is {self._limit / 1e9:.1f} GB; "
-                f"raise features.limit_gb, lower features.views, or set features.cache=false"
+                f"features.limit_gb: {needed / 1e9:.1f} GB are needed, the limit is {self._limit / 1e9:.1f} GB; "
+                "raise features.limit_gb, lower features.views, or set features.cache=false"
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

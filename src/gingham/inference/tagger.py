@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ class Tag(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is kept of an image beside its logits: size in pixels, mean brightness in 0..1, the box's share of the area."""
+    """Of an image, beside its logits: size in pixels, mean brightness in 0..1, the box's share of the area (or NaN)."""
 
     width: int
     height: int
@@ -130,36 +130,31 @@ class Tagger:
         """Load the network of an opened bundle."""
         return cls(bundle.network(), bundle.schema, bundle.preprocess, hash=bundle.hash, device=device)
 
-    @overload
-    def __call__(self, images: Source, *, box: Sequence[float] | None = None) -> dict[str, Tag]: ...
-    @overload
-    def __call__(self, images: Sequence[Source], *, box: None = None) -> list[dict[str, Tag]]: ...
-    def __call__(
-        self, images: Source | Sequence[Source], *, box: Sequence[float] | None = None
-    ) -> dict[str, Tag] | list[dict[str, Tag]]:
-        """Tag one image, or several.
+    def __call__(self, image: Source, *, box: Sequence[float] | None = None) -> dict[str, Tag]:
+        """Tag one image.
 
         Args:
-            images: path, encoded bytes, or PIL image; or a list of them.
-            box: the garment's `x1 y1 x2 y2` in pixels (one image only).
+            image: path, encoded bytes, or PIL image.
+            box: the garment's `x1 y1 x2 y2` in pixels of the upright image.
 
         Raises:
-            ImageError: an image cannot be read; `reason` says why.
+            ImageError: it cannot be read; `reason` says why.
         """
-        if isinstance(images, str | bytes | Path | Image.Image):
-            array = None if box is None else np.asarray(box, dtype=np.float32)
-            return self._tags(self.stream([Item("image", images, array)]))[0]
-        if box is not None:
-            raise UserError("box: it goes with one image; for several use Tagger.stream with Items")
-        return self._tags(self.stream(Item(str(number), image) for number, image in enumerate(images)))
+        array = None if box is None else np.asarray(box, dtype=np.float32)
+        return self.tag([Item("image", image, array)])[0]
 
-    def _tags(self, outcomes: Iterable[Outcome]) -> list[dict[str, Tag]]:
-        tags = []
-        for outcome in outcomes:
+    def tag(self, items: Iterable[Item]) -> list[dict[str, Tag]]:
+        """Tag several images.
+
+        Raises:
+            ImageError: one of them cannot be read; `stream` goes on instead.
+        """
+        results = []
+        for outcome in self.stream(items):
             if outcome.logits is None:
                 raise outcome.error or ImageError("unreadable", outcome.id)
-            tags.append(self.tags(outcome.logits))
-        return tags
+            results.append(self.tags(outcome.logits))
+        return results
 
     def tags(self, logits: npt.NDArray[np.float32]) -> dict[str, Tag]:
         """The best class and its probability for each attribute, from logits `[ΣC]`."""

@@ -81,7 +81,7 @@ class EventWriter:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter  # slow to import
 
-            self._writer = SummaryWriter(str(self._folder), purge_step=row.epoch)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(self._folder), purge_step=row.epoch)
         for name, value in asdict(row).items():
             if value is not None and name not in {"epoch", "step"}:
                 group, _, rest = name.partition("_")

@@ -170,4 +170,5 @@ def _content_keys(table: LabelTable, workers: int) -> list[str]:
 def _box(table: LabelTable, row: int) -> npt.NDArray[np.float32] | None:
     if table.boxes is None or np.isnan(table.boxes[row]).any():
         return None
-    return table.boxes[row]
+    box: npt.NDArray[np.float32] = table.boxes[row]
+    return box

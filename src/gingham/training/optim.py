@@ -14,7 +14,9 @@ __all__ = ["build_optimizer", "learning_rate_at", "set_learning_rate"]
 def build_optimizer(parameters: Iterable[nn.Parameter], options: TrainOptions) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019) over the parameters that are trained."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimizer]
+    kind: type[torch.optim.Adam] | type[torch.optim.AdamW] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[
+        options.optimizer
+    ]
     return kind(
         trained,
         lr=options.learning_rate,

@@ -13,8 +13,8 @@ from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 
 import gingham
-from gingham.data.formats import read_labels
 from gingham.data.augment import check_augment
+from gingham.data.formats import read_labels
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
 from gingham.errors import BundleError, DataError, UserError
@@ -302,8 +302,8 @@ class _Run:
         rate = "-" if row.val_mean_class_accuracy is None else f"{row.val_mean_class_accuracy:.4f}"
         mark = " (best so far)" if row is best else ""
         self.reporter.say(
-            f"epoch {row.epoch}/{self.recipe.train.epochs}: loss {row.train_loss:.4f}, validation loss {row.val_loss:.4f}, "
-            f"validation mean class accuracy {rate}{mark}, {row.seconds:.0f} s"
+            f"epoch {row.epoch}/{self.recipe.train.epochs}: loss {row.train_loss:.4f}, validation: "
+            f"loss {row.val_loss:.4f}, mean class accuracy {rate}{mark}; {row.seconds:.0f} s"
         )
         if row is best:
             self._write_best(state, metrics=None)
@@ -394,9 +394,7 @@ def _start_from(network: Network, init: Path, recipe: Recipe, table: LabelTable,
             f"--init {init}: its backbone is {bundle.model.backbone}, the recipe's is {recipe.model.backbone}; "
             f"set model.backbone={bundle.model.backbone}"
         )
-    report = transfer(
-        network, bundle.network().state_dict(), source_schema=bundle.schema, target_schema=table.schema
-    )
+    report = transfer(network, bundle.network().state_dict(), source_schema=bundle.schema, target_schema=table.schema)
     for what, names in (("new here", report.fresh), ("not used", report.dropped)):
         if names:
             reporter.say(f"--init {init}: {what}: {', '.join(names)}")

@@ -36,7 +36,7 @@ def _denim(cloth: Cloth) -> Surface:
     slub = cloth.noise("denim", 150, 150)
     worn = np.clip(cloth.noise("worn", 7, 9), -1.5, 1.5)
     fade = 0.09 * worn + 0.15 * np.exp(-(cloth.n**2) * 6.0) * (cloth.y > 0.3)
-    return Surface((0.92 + 0.17 * twill + 0.07 * slub + fade).astype(np.float32))
+    return Surface((0.92 + 0.21 * twill + 0.08 * slub + fade).astype(np.float32))
 
 
 def _chiffon(cloth: Cloth) -> Surface:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 from gingham.wardrobe.geometry import Points
 from gingham.wardrobe.style import Style
 
-__all__ = ["SHEET", "embroidery_sheet", "floral_sheet", "graphic_sheet"]
+__all__ = ["BORDER", "SHEET", "embroidery_sheet", "floral_sheet", "graphic_sheet"]
 
 SHEET = 640
 """Side of the sheet, in pixels."""
@@ -30,23 +30,30 @@ def _disc(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, ink: _Ink
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink)
 
 
-def _petals(count: int, radius: float, turn: float, depth: float = 0.42) -> Points:
-    """Outline [N, 2] of a flower around 0."""
+def _petals(count: int, depth: float = 0.42) -> Points:
+    """Outline [N, 2] of a flower of radius 1 around 0."""
     angle = np.linspace(0, 2 * math.pi, 8 * count, endpoint=False)
-    reach = radius * (1 - depth + depth * np.abs(np.cos(count * angle / 2)) ** 0.7)
-    return np.stack([reach * np.cos(angle + turn), reach * np.sin(angle + turn)], axis=1)
+    reach = 1 - depth + depth * np.abs(np.cos(count * angle / 2)) ** 0.7
+    return np.stack([reach * np.cos(angle), reach * np.sin(angle)], axis=1)
 
 
 def _polygon(pen: ImageDraw.ImageDraw, outline: Points, x: float, y: float, ink: _Ink) -> None:
     pen.polygon((outline + np.array([x, y])).ravel().tolist(), fill=ink)
 
 
-def _leaf(pen: ImageDraw.ImageDraw, x: float, y: float, length: float, turn: float, ink: _Ink) -> None:
-    t = np.linspace(0, 1, 9)
-    wide = 0.24 * length * np.sin(math.pi * t)
-    shape = np.concatenate([np.stack([t * length, wide], 1), np.stack([t * length, -wide], 1)[::-1]])
-    cos, sin = math.cos(turn), math.sin(turn)
-    _polygon(pen, shape @ np.array([[cos, sin], [-sin, cos]]), x, y, ink)
+def _leaf() -> Points:
+    """Outline [N, 2] of a leaf of length 1 that grows from 0 to the right."""
+    along = np.linspace(0, 1, 9)
+    wide = 0.24 * np.sin(math.pi * along)
+    return np.concatenate([np.stack([along, wide], 1), np.stack([along, -wide], 1)[::-1]])
+
+
+def _placed(shape: Points, centres: Points, sizes: Points, turns: Points) -> list[list[float]]:
+    """A shape [N, 2] enlarged, turned and moved M times, as flat lists of coordinates."""
+    cos, sin = np.cos(turns) * sizes, np.sin(turns) * sizes
+    x = shape[:, 0] * cos[:, None] - shape[:, 1] * sin[:, None] + centres[:, :1]
+    y = shape[:, 0] * sin[:, None] + shape[:, 1] * cos[:, None] + centres[:, 1:]
+    return np.stack([x, y], axis=-1).reshape(len(centres), -1).tolist()
 
 
 def floral_sheet(style: Style) -> Image.Image:
@@ -54,18 +61,23 @@ def floral_sheet(style: Style) -> Image.Image:
     sheet, pen = _sheet()
     rng = style.stream("floral")
     pitch = 58.0 * style.pattern_scale
-    count = int(rng.integers(5, 7))
+    petals = int(rng.integers(5, 7))
     rows = int(SHEET / pitch) + 2
-    for row in range(rows):
-        for column in range(rows):
-            x = (column + 0.5 * (row % 2) + rng.uniform(-0.16, 0.16) - style.phase_x) * pitch
-            y = (row * 0.92 + rng.uniform(-0.16, 0.16) - style.phase_y) * pitch
-            radius = pitch * rng.uniform(0.33, 0.44)
-            turn = rng.uniform(0, 2 * math.pi)
-            for side in (0.0, 2.2):
-                _leaf(pen, x, y, radius * 1.65, turn + side, _SECOND)
-            _polygon(pen, _petals(count, radius, turn), x, y, _FIRST)
-            _disc(pen, x, y, radius * 0.30, _THIRD)
+    row, column = (grid.ravel() for grid in np.mgrid[0:rows, 0:rows].astype(np.float64))
+    count = len(row)
+    x = column + 0.5 * (row % 2) + rng.uniform(-0.16, 0.16, count) - style.phase_x
+    y = 0.92 * row + rng.uniform(-0.16, 0.16, count) - style.phase_y
+    centres = np.stack([x, y], axis=1) * pitch
+    radius = pitch * rng.uniform(0.33, 0.44, count)
+    turn = rng.uniform(0, 2 * math.pi, count)
+    first, second = (_placed(_leaf(), centres, 1.65 * radius, turn + side) for side in (0.0, 2.2))
+    flowers = _placed(_petals(petals), centres, radius, turn)
+    hearts = np.concatenate([centres - 0.3 * radius[:, None], centres + 0.3 * radius[:, None]], axis=1).tolist()
+    for leaf, other, flower, heart in zip(first, second, flowers, hearts, strict=True):
+        pen.polygon(leaf, fill=_SECOND)
+        pen.polygon(other, fill=_SECOND)
+        pen.polygon(flower, fill=_FIRST)
+        pen.ellipse(heart, fill=_THIRD)
     return sheet
 
 
@@ -102,7 +114,7 @@ def _lettering(pen: ImageDraw.ImageDraw, x: float, y: float, width: float, heigh
 def graphic_sheet(style: Style) -> Image.Image:
     """One large print on the chest: sun, star, heart, face, mountains or bolt, some with lettering."""
     sheet, pen = _sheet()
-    size = 56.0 * style.pattern_scale
+    size = 61.0 * style.pattern_scale
     x, y = SHEET * (0.5 + 0.006 * style.pattern_angle), SHEET * 0.385
     match style.motif:
         case 0:
@@ -158,15 +170,19 @@ def _sprig(pen: ImageDraw.ImageDraw, x: float, y: float, size: float, side: int)
     _disc(pen, x, y, size * 0.18, _THIRD)
 
 
-def embroidery_sheet(style: Style, hem: float) -> Image.Image:
-    """Thread motifs in mirror symmetry on the breast and in borders along the hem, at height `hem`, and the cuffs."""
+BORDER = 0.86
+"""Height of the middle of the border on the embroidered sheet, which a garment lays along its hem and cuffs."""
+
+
+def embroidery_sheet(style: Style) -> Image.Image:
+    """Thread motifs in mirror symmetry on the breast, and a border at the height `BORDER`."""
     sheet, pen = _sheet()
     size = 27.0 * style.pattern_scale
     middle = SHEET / 2
     for side in (-1, 1):
         _sprig(pen, middle + side * 62, SHEET * 0.285, size, side)
         _sprig(pen, middle + side * 24, SHEET * 0.375, size * 0.8, -side)
-    _border(pen, SHEET * hem - 26, style)
+    _border(pen, SHEET * BORDER, style)
     return sheet
 
 

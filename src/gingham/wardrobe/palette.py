@@ -10,7 +10,7 @@ __all__ = ["CONTRAST", "Colour", "Palette", "draw_colours", "luminance", "mix"]
 Colour = tuple[float, float, float]
 """Red, green and blue, each between 0 and 1."""
 
-CONTRAST = {"ink": 0.30, "skin": 0.20, "trousers": 0.18, "wall": 0.12}
+CONTRAST = {"ink": 0.34, "skin": 0.25, "trousers": 0.18, "wall": 0.12}
 """How far, in luminance, each thing keeps from the cloth."""
 
 _CLOTH = (0.26, 0.74)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gingham.wardrobe.cloth import Cloth
 from gingham.wardrobe.geometry import Field, step
-from gingham.wardrobe.motifs import SHEET, embroidery_sheet, floral_sheet, graphic_sheet
+from gingham.wardrobe.motifs import BORDER, SHEET, embroidery_sheet, floral_sheet, graphic_sheet
 
 __all__ = ["PATTERNS", "Print", "shifted"]
 
@@ -59,17 +59,12 @@ def _striped(cloth: Cloth) -> Print:
 
 
 def _embroidered(cloth: Cloth) -> Print:
-    # The border follows the hem, wherever that is: it is laid out by the distance from the edge.
-    first, second, third = _sampled(embroidery_sheet(cloth.style, 0.9), cloth)
-    border = cloth.edge < 0.115
-    at_edge = replace(cloth, v=np.float32(0.9) - cloth.edge)
-    rows = _sampled(embroidery_sheet(cloth.style, 0.9), at_edge)
-    plain = cloth.v > 0.56  # the sheet's own border is only for the edges
-    inks = tuple(
-        np.where(border, low, np.where(plain, 0.0, high)).astype(np.float32)
-        for low, high in zip(rows, (first, second, third), strict=True)
-    )
-    thread = 1.0 + 0.25 * np.sin((cloth.u + cloth.v) * np.float32(900.0)) * np.clip(sum(inks), 0, 1)
+    # The border follows hem and cuffs, wherever those are: it is laid out by the distance from the edge.
+    border = cloth.edge < 0.10
+    height = np.where(border, np.float32(BORDER + 0.041) - cloth.edge, np.minimum(cloth.v, np.float32(0.70)))
+    inks = _sampled(embroidery_sheet(cloth.style), replace(cloth, v=height))
+    stitched = np.clip(inks[0] + inks[1] + inks[2], 0, 1)
+    thread = 1.0 + 0.25 * np.sin((cloth.u + cloth.v) * np.float32(900.0)) * stitched
     return Print(inks, thread.astype(np.float32))
 
 
@@ -77,7 +72,7 @@ def _pleated(cloth: Cloth) -> Print:
     count = np.where(cloth.sleeve > 0.5, np.float32(2.0), np.float32(max(3, round(4.2 * cloth.grip))))
     place = (cloth.n * count + np.float32(cloth.style.phase_x)) % 1.0
     # A knife pleat: rising to the light, then turning under in a sharp dark edge.
-    light = 0.74 + 0.46 * place - 0.42 * step(0.10 - place, 0.06)
+    light = 0.68 + 0.58 * place - 0.46 * step(0.12 - place, 0.06)
     return Print((), light.astype(np.float32))
 
 
@@ -87,13 +82,13 @@ def _solid(cloth: Cloth) -> Print:
 
 def _lattice(cloth: Cloth) -> Print:
     style = cloth.style
-    pitch = 0.062 * style.pattern_scale
+    pitch = 0.066 * style.pattern_scale
     angle = np.deg2rad(45.0 + 9.0 * style.pattern_angle)
     cos, sin = np.float32(np.cos(angle) / pitch), np.float32(np.sin(angle) / pitch)
     rising = (cloth.u * cos + cloth.v * sin + np.float32(style.phase_x)) % 1.0
     falling = (cloth.u * cos - cloth.v * sin + np.float32(style.phase_y)) % 1.0
     nearest = np.minimum(np.abs(rising - 0.5), np.abs(falling - 0.5))
-    return Print((step(0.11 - nearest, 0.04),))
+    return Print((step(0.095 - nearest, 0.04),))
 
 
 PATTERNS: Mapping[str, Callable[[Cloth], Print]] = MappingProxyType(

@@ -14,8 +14,8 @@ from gingham.wardrobe.fur import fringe
 from gingham.wardrobe.geometry import Field, Frame, draw_shape, points
 from gingham.wardrobe.palette import Colour, luminance, mix
 from gingham.wardrobe.patterns import PATTERNS, Print, shifted
-from gingham.wardrobe.scene import Canvas, backdrop, dress_form, paint, photograph, soft
-from gingham.wardrobe.silhouette import Outline, cut
+from gingham.wardrobe.scene import Canvas, backdrop, dress_form, paint, photograph, smooth_edged, soft
+from gingham.wardrobe.silhouette import SLEEVES, Outline, cut
 from gingham.wardrobe.style import Style
 from gingham.wardrobe.trims import sew
 
@@ -47,7 +47,7 @@ def _masks(frame: Frame, outline: Outline, fuzzy: bool) -> tuple[Image.Image, Im
         fringe(torso, frame, outline.torso, "torso")
         for sleeve in outline.sleeves:
             fringe(sleeves, frame, sleeve.outline, f"sleeve {sleeve.side}")
-    return torso, sleeves
+    return smooth_edged(torso), smooth_edged(sleeves)
 
 
 def _dyed(cloth: Cloth, pattern: Print) -> Canvas:
@@ -64,7 +64,7 @@ def _lining(frame: Frame, outline: Outline) -> Image.Image:
     mask = frame.canvas()
     draw_shape(mask, frame, outline.torso)
     keep = frame.canvas()
-    bottom = min(0.56, outline.hem - 0.085)
+    bottom = min(0.54, outline.hem - 0.115)
     draw_shape(keep, frame, points((-0.5, 0.262), (0.5, 0.262), (0.5, bottom), (-0.5, bottom)))
     return Image.fromarray(np.minimum(np.asarray(mask), np.asarray(keep)))
 
@@ -79,6 +79,8 @@ def _lit(cloth: Cloth, surface: Surface, pattern: Print, shadow: Field) -> Canva
         light = light * pattern.light
     colour = _dyed(cloth, pattern)
     colour *= light
+    # Dark inks would swallow the weave if light were all that shows it: threads also scatter some of their own.
+    colour += np.float32(0.13) * (surface.light - 1.0) * shadow
     if surface.shine is not None:
         colour += surface.shine * shadow
     return colour
@@ -107,7 +109,7 @@ def render(labels: Sequence[int], style: Style, size: int = 300) -> Garment:
     outline = cut(style, sleeve, length, neckline, fit)
     sheer = fabric == "chiffon"
     canvas = backdrop(frame)
-    front = dress_form(frame, canvas, trousers=length == "no_dress")
+    front = dress_form(frame, canvas, trousers=length == "no_dress", covered=SLEEVES[sleeve])
     torso, sleeves = _masks(frame, outline, fuzzy=fabric == "faux")
     both = Image.fromarray(np.maximum(np.asarray(torso), np.asarray(sleeves)))
     x1, y1, x2, y2 = box = both.getbbox() or (0, 0, frame.pixels, frame.pixels)

@@ -10,9 +10,9 @@ from PIL import Image, ImageFilter
 from gingham.wardrobe.geometry import Field, Frame, Points, draw_line, draw_shape, limb, points, smooth, upsampled
 from gingham.wardrobe.silhouette import arm
 
-__all__ = ["Canvas", "backdrop", "dress_form", "paint", "photograph", "soft"]
+__all__ = ["Canvas", "backdrop", "dress_form", "paint", "photograph", "smooth_edged", "soft"]
 
-_ARM_FREE = 0.205  # from here down the arms hang before the garment
+_ARM_FREE = 0.03  # how far from the shoulder down a bare arm hangs before the garment
 
 Canvas = npt.NDArray[np.float32]
 """A picture, [3, H, W], between 0 and 1: colours first, because whole planes are what numpy is fast at."""
@@ -29,6 +29,11 @@ def soft(mask: Image.Image, radius: float) -> Field:
     # A blur is smooth by nature: computed at a quarter of the size it looks the same and costs little.
     small = mask.reduce(4).filter(ImageFilter.GaussianBlur(radius / 4))
     return np.asarray(small.resize(mask.size, Image.Resampling.BILINEAR), dtype=np.float32) * np.float32(1 / 255)
+
+
+def smooth_edged(mask: Image.Image) -> Image.Image:
+    """A mask without the stairs that polygons have at their edges."""
+    return mask.filter(ImageFilter.BoxBlur(0.7))
 
 
 def backdrop(frame: Frame) -> Canvas:
@@ -56,17 +61,26 @@ def backdrop(frame: Frame) -> Canvas:
             share = np.clip(0.5 + 0.3 * upsampled(rng.standard_normal((6, 6)), size, size), 0, 1)
     fall = 1.0 + 0.12 * style.light * (x - 0.5) - 0.10 * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
     planes = [(one + (other - one) * share) * fall for one, other in zip(first, second, strict=True)]
-    return np.stack([upsampled(plane, frame.pixels, frame.pixels) for plane in planes])
+    wall = Image.fromarray(np.clip(255.0 * np.stack(planes, axis=-1) + 0.5, 0, 255).astype(np.uint8))
+    large = wall.resize((frame.pixels, frame.pixels), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(large).transpose(2, 0, 1), dtype=np.float32) * np.float32(1 / 255)
 
 
-def _arm_outlines(frame: Frame, side: int) -> tuple[Points, Points]:
-    """The arm below the shoulder's ball, and the hand."""
+def _arm_outlines(frame: Frame, side: int, covered: float) -> tuple[Points, Points, Points]:
+    """The arm below the shoulder's ball, the part of it that hangs before the garment, and the hand."""
     shoulder, elbow, wrist = arm(frame.style, side)
     path = smooth(np.stack([shoulder, elbow, wrist]), 8)
     widths = np.interp(np.arange(len(path)), [0, 8, 12, 16], [0.035, 0.028, 0.027, 0.019])
     along = (wrist - elbow) / np.linalg.norm(wrist - elbow)
     palm = np.stack([wrist - 0.006 * along, wrist + 0.02 * along, wrist + 0.045 * along, wrist + 0.062 * along])
-    return limb(path, widths.tolist()), limb(palm, [0.018, 0.023, 0.018, 0.006])
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    free = lengths > max(covered - 0.02, _ARM_FREE)
+    free[-2:] = True  # an outline needs two points; under a long sleeve nobody sees them
+    return (
+        limb(path, widths.tolist()),
+        limb(path[free], widths[free].tolist()),
+        limb(palm, [0.018, 0.023, 0.018, 0.006]),
+    )
 
 
 def _ball(centre: Points, radius: float) -> Points:
@@ -84,6 +98,7 @@ def _legs(build: float, wider: float, top: float, bottom: float) -> list[Points]
 def _paint_round(frame: Frame, canvas: Canvas, mask: Image.Image, colour: Sequence[float]) -> None:
     """Paint something round: darker towards its edges, and on the side away from the light."""
     blurred = soft(mask, 0.024 * frame.unit)
+    mask = smooth_edged(mask)
     x1, y1, x2, y2 = mask.getbbox() or (0, 0, frame.pixels, frame.pixels)
     inside = blurred[y1:y2, x1:x2]
     beside = np.roll(blurred, round(0.012 * frame.unit), axis=1)[y1:y2, x1:x2]
@@ -92,10 +107,10 @@ def _paint_round(frame: Frame, canvas: Canvas, mask: Image.Image, colour: Sequen
     paint(canvas[:, y1:y2, x1:x2], [light * np.float32(channel) for channel in colour], cover)
 
 
-def dress_form(frame: Frame, canvas: Canvas, trousers: bool) -> Image.Image:
+def dress_form(frame: Frame, canvas: Canvas, trousers: bool, covered: float) -> Image.Image:
     """Paint the mannequin and its shadow on a canvas, in place, with or without plain trousers.
 
-    Returns the mask of the arms below the armpits, which hang in front of the garment.
+    Returns the mask of the bare arms, which hang before the garment; sleeves cover them as far as `covered`.
     """
     style = frame.style
     figure, front = frame.canvas(), frame.canvas()
@@ -113,11 +128,11 @@ def dress_form(frame: Frame, canvas: Canvas, trousers: bool) -> Image.Image:
         foot = points((0.050, 0.925), (0.094, 0.925), (0.112, 0.972), (0.098, 0.988), (0.060, 0.985))
         draw_shape(figure, frame, foot * wide * np.array([side, 1.0]))
         draw_shape(figure, frame, _ball(arm(style, side)[0] + np.array([0.0, 0.003]), 0.0345))
-        whole, hand = _arm_outlines(frame, side)
+        whole, bare, hand = _arm_outlines(frame, side, covered)
         for part in (whole, hand):
             draw_shape(figure, frame, part)
-        draw_shape(front, frame, whole[whole[:, 1] > _ARM_FREE])
-        draw_shape(front, frame, hand)
+        for part in (bare, hand):
+            draw_shape(front, frame, part)
     _cast_on_room(frame, canvas, figure)
     _paint_round(frame, canvas, figure, style.skin)
     cap = frame.canvas()
@@ -125,7 +140,7 @@ def dress_form(frame: Frame, canvas: Canvas, trousers: bool) -> Image.Image:
     paint(canvas, [0.62 * channel for channel in style.skin], np.asarray(cap, dtype=np.float32) * np.float32(1 / 255))
     if trousers:
         _trousers(frame, canvas)
-    return front
+    return smooth_edged(front)
 
 
 def _cast_on_room(frame: Frame, canvas: Canvas, figure: Image.Image) -> None:

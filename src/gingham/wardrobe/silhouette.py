@@ -90,7 +90,7 @@ NECKLINES: Mapping[str, Callable[[Style], Points]] = MappingProxyType(
     {"crew_neckline": _crew, "v_neckline": _v, "square_neckline": _square, "no_neckline": _none}
 )
 
-SLEEVES: Mapping[str, float] = MappingProxyType({"long_sleeve": 0.312, "short_sleeve": 0.132, "sleeveless": 0.0})
+SLEEVES: Mapping[str, float] = MappingProxyType({"long_sleeve": 0.312, "short_sleeve": 0.120, "sleeveless": 0.0})
 """How far along the arm, from the shoulder, a sleeve goes."""
 
 LENGTHS: Mapping[str, float] = MappingProxyType({"maxi_length": 0.915, "mini_length": 0.665, "no_dress": 0.515})
@@ -100,9 +100,9 @@ _LEVELS = (ARMPIT, 0.375, 0.49, 0.66, 0.92)
 
 FITS: Mapping[str, Fit] = MappingProxyType(
     {
-        "tight": Fit((0.140, 0.104, 0.149, 0.134, 0.122), (0.040, 0.029), 0.255),
-        "loose": Fit((0.172, 0.205, 0.246, 0.300, 0.345), (0.068, 0.088), 0.295),
-        "conventional": Fit((0.148, 0.140, 0.163, 0.183, 0.205), (0.050, 0.043), 0.265),
+        "tight": Fit((0.138, 0.099, 0.148, 0.130, 0.118), (0.039, 0.028), 0.255),
+        "loose": Fit((0.174, 0.212, 0.252, 0.305, 0.348), (0.070, 0.090), 0.295),
+        "conventional": Fit((0.152, 0.150, 0.170, 0.190, 0.210), (0.053, 0.047), 0.268),
     }
 )
 
@@ -137,7 +137,10 @@ def _sleeve(style: Style, side: int, fit: Fit, reach: float, strapless: bool) ->
         outline = np.concatenate([outer, inner[::-1]])
     else:
         tip = np.array([0.128 * style.build, 0.139])
-        pit = np.array([(fit.body[0] + 0.002) * style.build, fit.armpit])
+        # The armpit is where the sleeve's inside meets the body, or on the body where the sleeve is the wider.
+        pit_y = min(fit.armpit, float(inner[-1, 1]) - 0.012)
+        pit_x = min((fit.body[0] + 0.002) * style.build, float(np.interp(pit_y, inner[:, 1], inner[:, 0])))
+        pit = np.array([pit_x, pit_y])
         # The cap rounds the shoulder; the inside joins the body at the armpit.
         far = along > 0.045
         near = (along > 0.075) & (inner[:, 1] > pit[1] + 0.004)
@@ -166,6 +169,8 @@ def cut(style: Style, sleeve: str, length: str, neckline: str, fit: str) -> Outl
     grid = np.arange(ROWS) / ROWS
     widths = np.interp(grid, side[:, 1], side[:, 0]) * style.build
     neck = NECKLINES[neckline](style)
+    if strapless:
+        neck = neck * np.array([(shape.body[0] + 0.004) / neck[-1, 0], 1.0])
     top = neck[-1]
     if strapless:
         below = side[side[:, 1] > top[1] + 0.02]

@@ -13,12 +13,12 @@ __all__ = ["CHOICES", "RANGES", "Style", "draw_style"]
 
 RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
-        "scale": (0.90, 1.02),  # height of the figure, as a fraction of the picture
+        "scale": (0.96, 1.06),  # height of the figure, as a fraction of the picture
         "angle": (-7.0, 7.0),  # degrees that the figure leans
-        "shift_x": (-0.035, 0.035),  # fractions of the picture
+        "shift_x": (-0.03, 0.03),  # fractions of the picture
         "shift_y": (-0.015, 0.015),
         "sway": (-0.035, 0.035),  # how far hips and shoulders move apart sideways
-        "build": (0.96, 1.07),  # width of the body
+        "build": (0.97, 1.05),  # width of the body
         "arm_left": (17.0, 33.0),  # degrees between arm and body
         "arm_right": (17.0, 33.0),
         "elbow_left": (0.0, 20.0),  # degrees that the forearm bends back to the body

@@ -39,7 +39,7 @@ def _fastening(outline: Outline) -> Points:
 def _denim(trims: Trims, frame: Frame, outline: Outline) -> None:
     """Double rows of thread, chest pockets, a placket with metal buttons."""
     build = frame.style.build
-    thread = 0.0045
+    thread = 0.0060
     for offset in (0.014, 0.024):
         draw_line(trims.bright, frame, _lower(outline.hem_line, -offset), thread, 235, 0.013)
         for sleeve in outline.sleeves:
@@ -48,7 +48,7 @@ def _denim(trims: Trims, frame: Frame, outline: Outline) -> None:
     front = _fastening(outline)
     for side in (-0.013, 0.013):
         draw_line(trims.bright, frame, front + np.array([side, 0.0]), thread, 235, 0.013)
-    draw_line(trims.dark, frame, front + np.array([0.018, 0.0]), 0.004, 170)
+    draw_line(trims.dark, frame, front + np.array([0.019, 0.0]), 0.005, 200)
     start, end = front[0, 1] + 0.022, outline.hem - 0.03
     for y in np.arange(start, end, 0.055):
         button = points((-0.006, y - 0.006), (0.006, y - 0.006), (0.006, y + 0.006), (-0.006, y + 0.006))
@@ -59,7 +59,7 @@ def _denim(trims: Trims, frame: Frame, outline: Outline) -> None:
         for flip in (1.0, -1.0):
             at = np.array([flip * build * min(1.0, float(outline.widths[int(1024 * y1)]) / 0.13), 1.0])
             pocket = points((x1, y1), (x2, y1), (x2, y2), ((x1 + x2) / 2, y2 + 0.012), (x1, y2), (x1, y1)) * at
-            draw_line(trims.dark, frame, pocket, 0.006, 150)
+            draw_line(trims.dark, frame, pocket, 0.010, 200)
             draw_line(trims.bright, frame, pocket + (pocket.mean(axis=0) - pocket) * 0.13, thread, 235, 0.013)
     for hole in outline.armholes:
         draw_line(trims.bright, frame, hole * np.array([0.93, 1.0]), thread, 235, 0.013)
@@ -107,7 +107,7 @@ TRIMS: Mapping[str, Callable[[Trims, Frame, Outline], None]] = MappingProxyType(
 def sew(frame: Frame, outline: Outline, fabric: str) -> Trims:
     """All seams and trims of a garment of one fabric."""
     trims = Trims(frame.canvas(), frame.canvas())
-    draw_line(trims.dark, frame, outline.neckline, 0.018, 105)
+    draw_line(trims.dark, frame, outline.neckline, 0.022, 165)
     for hole in outline.armholes:
         draw_line(trims.dark, frame, hole, 0.010, 105)
     for sleeve in outline.sleeves:

@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gingham.data.split import photo_groups, stratified_split
+from gingham.errors import DataError
+from gingham.schema import AttributeSchema
+from tests.data.builders import photo
+
+ONE = AttributeSchema.of({"colour": ["red", "green", "blue"]})
+TWO = AttributeSchema.of({"colour": ["red", "green", "blue"], "sleeve": ["long", "short"]})
+
+
+@st.composite
+def labelled(draw: st.DrawFn, schema: AttributeSchema) -> tuple[np.ndarray, list[int]]:
+    count = draw(st.integers(2, 60))
+    rows = st.tuples(*(st.integers(-1, size - 1) for size in schema.sizes))
+    targets = draw(st.lists(rows, min_size=count, max_size=count))
+    groups = draw(st.lists(st.integers(0, 40), min_size=count, max_size=count))
+    groups[0], groups[1] = 100, 101  # at least two
+    return np.array(targets, dtype=np.int64), groups
+
+
+@settings(deadline=None)
+@given(labelled(TWO), st.floats(0.05, 0.95), st.integers(0, 1000))
+def test_groups_stay_whole_and_both_parts_have_images(
+    data: tuple[np.ndarray, list[int]], fraction: float, seed: int
+) -> None:
+    targets, groups = data
+    splits = stratified_split(targets, TWO, groups, fraction, seed)
+    assert set(splits) == {"train", "val"}
+    assert len({(group, split) for group, split in zip(groups, splits, strict=True)}) == len(set(groups))
+
+
+@settings(deadline=None)
+@given(labelled(TWO), st.floats(0.05, 0.95), st.integers(0, 1000), st.randoms())
+def test_the_order_of_rows_does_not_matter(
+    data: tuple[np.ndarray, list[int]], fraction: float, seed: int, random: object
+) -> None:
+    targets, groups = data
+    splits = stratified_split(targets, TWO, groups, fraction, seed)
+    order = list(range(len(groups)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    shuffled = stratified_split(targets[order], TWO, [groups[row] for row in order], fraction, seed)
+    assert shuffled == tuple(splits[row] for row in order)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-1, 2), min_size=2, max_size=80), st.floats(0.05, 0.95), st.integers(0, 99))
+def test_every_class_with_two_photos_is_in_both_parts(labels: list[int], fraction: float, seed: int) -> None:
+    targets = np.array(labels, dtype=np.int64)[:, None]
+    splits = np.array(stratified_split(targets, ONE, range(len(labels)), fraction, seed))
+    for label in range(3):
+        rows = splits[targets[:, 0] == label]
+        if len(rows) >= 2:
+            assert set(rows) == {"train", "val"}
+            assert abs((rows == "val").sum() - fraction * len(rows)) <= 1
+
+
+@settings(deadline=None)
+@given(labelled(TWO), st.integers(0, 99))
+def test_with_several_attributes_too(data: tuple[np.ndarray, list[int]], seed: int) -> None:
+    targets, _ = data
+    splits = np.array(stratified_split(targets, TWO, range(len(targets)), 0.2, seed))
+    for column, size in enumerate(TWO.sizes):
+        for label in range(size):
+            rows = splits[targets[:, column] == label]
+            # A class may go without only if giving it a photo would rob another: never with three photos or more here.
+            if len(rows) >= 3:
+                assert set(rows) == {"train", "val"}
+
+
+def test_shares_are_kept_in_a_large_set() -> None:
+    generator = np.random.default_rng(0)
+    colours = generator.choice(3, 2000, p=[0.01, 0.19, 0.8])
+    sleeves = np.where(generator.random(2000) < 0.1, -1, generator.integers(0, 2, 2000))
+    targets = np.stack([colours, sleeves], axis=1)
+    val = np.array(stratified_split(targets, TWO, range(2000), 0.2, 0)) == "val"
+    assert abs(val.sum() - 400) <= 4
+    for column, size in enumerate(TWO.sizes):
+        for label in range(size):
+            rows = targets[:, column] == label
+            assert abs(val[rows].sum() - 0.2 * rows.sum()) <= 2
+
+
+def test_seeds_differ_and_repeat() -> None:
+    targets = np.zeros((100, 1), dtype=np.int64)
+    first = stratified_split(targets, ONE, range(100), 0.2, 0)
+    assert first == stratified_split(targets, ONE, range(100), 0.2, 0)
+    assert first != stratified_split(targets, ONE, range(100), 0.2, 1)
+    assert first.count("val") == 20
+
+
+def test_the_split_of_a_seed_never_changes() -> None:
+    # People compare runs over years and versions: this very assignment is part of the contract.
+    targets = np.array([[0], [0], [0], [1], [1], [1], [2], [2], [-1], [-1]])
+    names = [f"{number}.jpg" for number in range(10)]
+    splits = stratified_split(targets, ONE, names, 0.3, 0)
+    assert [name for name, split in zip(names, splits, strict=True) if split == "val"] == ["1.jpg", "5.jpg", "6.jpg"]
+
+
+def test_a_class_in_one_group_alone_goes_whole_to_one_part() -> None:
+    targets = np.array([[0], [0], [1], [1], [1], [1]])
+    splits = stratified_split(targets, ONE, [0, 0, 1, 2, 3, 4], 0.2, 0)
+    assert splits[0] == splits[1]
+
+
+def test_nothing_to_split() -> None:
+    targets = np.zeros((3, 1), dtype=np.int64)
+    with pytest.raises(DataError, match="cannot split 3 images of 1 different photos"):
+        stratified_split(targets, ONE, ["a", "a", "a"], 0.2, 0)
+
+
+def test_photo_groups(tmp_path: Path) -> None:
+    names = ["b.png", "a.png", "c.png", "d.png", "e.png"]
+    paths = [photo(tmp_path / name, shade) for name, shade in zip(names, [1, 1, 2, 1, 3], strict=True)]
+    (tmp_path / "longer.png").write_bytes(b"of another size")
+    groups = photo_groups([*paths, tmp_path / "longer.png"], [*names, "longer.png"])
+    assert groups == ["a.png", "a.png", "c.png", "a.png", "e.png", "longer.png"]
+    with pytest.raises(DataError, match=r"nowhere\.png: no such file"):
+        photo_groups([tmp_path / "nowhere.png"], ["nowhere.png"])
