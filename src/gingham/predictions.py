@@ -119,6 +119,7 @@ class Predictions:
             if header["format"] > _FORMAT:
                 raise BundleError(f"{path}: written by a later Gingham (format {header['format']}); upgrade Gingham")
             logits = np.stack([table[f"logit:{name}"].to_numpy() for name in schema.columns], axis=1)
+            ids, source = tuple(table["id"].to_pylist()), dict(header["source"])
             targets = None
             if f"target:{schema.names[0]}" in table.column_names:
                 targets = np.stack([table[f"target:{name}"].to_numpy() for name in schema.names], axis=1)
@@ -128,4 +129,4 @@ class Predictions:
         columns = {
             name.removeprefix(prefix): table[name].to_numpy() for name in table.column_names if name.startswith(prefix)
         }
-        return cls(schema, tuple(table["id"].to_pylist()), logits, targets, columns, header["source"])
+        return cls(schema, ids, logits, targets, columns, source)

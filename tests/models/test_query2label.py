@@ -26,9 +26,7 @@ def layer_norm(x: Array, weights: Weights, name: str) -> Array:
     return (x - mean) / np.sqrt(variance + 1e-5) * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 
-def attend(
-    queries: Array, keys: Array, values: Array, weights: Weights, name: str, heads: int
-) -> tuple[Array, Array]:
+def attend(queries: Array, keys: Array, values: Array, weights: Weights, name: str, heads: int) -> tuple[Array, Array]:
     """Attention of one image, head by head: `[Q, d]`, and the maps `[heads, Q, N]`."""
     width = queries.shape[1]
     size = width // heads

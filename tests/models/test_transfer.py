@@ -77,7 +77,9 @@ def test_another_network_is_refused_and_nothing_changed(
     assert all(torch.equal(tensor, before[name]) for name, tensor in target.state_dict().items())
 
 
-def test_fewer_layers_are_refused(schema: AttributeSchema) -> None:
-    source = {name: tensor for name, tensor in make(schema, "query2label").state_dict().items() if ".queries" not in name}
+def test_a_missing_tensor_is_named(schema: AttributeSchema) -> None:
+    source = {
+        name: tensor for name, tensor in make(schema, "query2label").state_dict().items() if ".queries" not in name
+    }
     with pytest.raises(BundleError, match=r"only this one has 'head.queries'"):
         transfer(make(OTHER, "query2label"), source, source_schema=schema, target_schema=OTHER)

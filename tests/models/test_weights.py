@@ -62,7 +62,7 @@ def test_a_training_checkpoint_is_unwrapped(tmp_path: Path, classifier: torch.nn
     assert same(load_backbone("test_resnet", str(tmp_path / "c.pth"), image_size=64).model, state)
 
 
-@pytest.mark.filterwarnings("ignore:torch.searchsorted")
+@pytest.mark.filterwarnings("ignore:torch.searchsorted", "ignore:Using a non-tuple sequence")
 @pytest.mark.parametrize("name", ["test_vit", "swin_tiny_patch4_window7_224"])
 def test_embeddings_are_resized_as_timm_does(tmp_path: Path, name: str) -> None:
     path = save(timm.create_model(name, pretrained=False).state_dict(), tmp_path / "w.safetensors")
@@ -152,7 +152,9 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.
     assert not Path("pwned").exists()
 
 
-@pytest.mark.parametrize(("content", "expected"), [([1, 2], "but list"), ({"a": 1}, "'a' is no tensor but int"), ({}, "dict")])
+@pytest.mark.parametrize(
+    ("content", "expected"), [([1, 2], "but list"), ({"a": 1}, "'a' is no tensor but int"), ({}, "dict")]
+)
 def test_a_file_without_tensors_is_refused(tmp_path: Path, content: object, expected: str) -> None:
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=expected):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from gingham.data.containers import is_cut_off, other_format, visible_damage
 from gingham.data.pixels import upright_rgb
 from gingham.errors import ImageError
 
@@ -23,21 +24,6 @@ MAX_PIXELS = 50_000_000
 
 _MAX_BYTES_PER_PIXEL = 16
 """A file larger than that for the largest image is not an image: four channels of 32 bits, uncompressed."""
-
-_OTHER_FORMATS = {
-    b"%PDF": "PDF",
-    b"%!PS": "PostScript",
-    b"8BPS": "Photoshop",
-    b"<svg": "SVG",
-    b"<?xml": "SVG or XML",
-    b"\x00\x00\x01\x00": "icon",
-    b"\x00\x00\x00\x0cjP": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
-    b"\xff\x0a": "JPEG XL",
-    b"\x00\x00\x00\x0cJXL": "JPEG XL",
-}
-_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}
-_AVIF_BRANDS = {b"avif", b"avis"}
 
 
 def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -65,6 +51,8 @@ def decode_bytes(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXE
     """`decode` for the content of a file; `name` is what messages call it. Raises `ImageError`."""
     if not data:
         raise ImageError("unreadable", f"{name}: the file is empty")
+    if damage := visible_damage(data):
+        raise ImageError("unreadable", f"{name}: the file is damaged ({damage})")
     try:
         with _pillow_silenced():
             image = Image.open(BytesIO(data), formats=FORMATS)
@@ -105,46 +93,15 @@ def _diagnose(failure: Exception, data: bytes, name: str) -> tuple[str, str]:
     if isinstance(failure, MemoryError):
         return "too_large", f"{name}: not enough memory to decode it"
     if isinstance(failure, UnidentifiedImageError):
-        other = _other_format(data)
+        other = other_format(data)
         if other is not None:
             return "unsupported", f"{name}: {other} is not supported; convert it to JPEG or PNG"
         text = f"none of {', '.join(FORMATS)}"
-    if isinstance(failure, EOFError) or "truncated" in lower or _cut_off(data):
+    if isinstance(failure, EOFError) or "truncated" in lower or is_cut_off(data):
         return "truncated", f"{name}: the file is cut off ({text})"
     if isinstance(failure, NotImplementedError) or "unsupported" in lower or "not supported" in lower:
         return "unsupported", f"{name}: {text}; convert it to JPEG or PNG"
     return "unreadable", f"{name}: not a readable image ({text})"
-
-
-def _other_format(data: bytes) -> str | None:
-    """What the file is, if it is a picture or document of a known other kind."""
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-        return "HEIC"
-    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS and not _has_avif():
-        return "AVIF (this Pillow was built without it)"
-    start = data.lstrip()[:16] if data[:1].isspace() else data[:16]
-    return next((kind for magic, kind in _OTHER_FORMATS.items() if start.startswith(magic)), None)
-
-
-def _has_avif() -> bool:
-    from PIL import features
-
-    return bool(features.check("avif"))
-
-
-def _cut_off(data: bytes) -> bool:
-    """Whether a file's own sizes say that it is longer than it is: WebP and AVIF, whose decoders do not tell."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return len(data) < int.from_bytes(data[4:8], "little") + 8
-    if data[4:8] != b"ftyp":
-        return False
-    end = 0
-    while end + 8 <= len(data):
-        size = int.from_bytes(data[end : end + 4], "big")
-        if size < 8:
-            return False  # 0 = up to the end of the file, 1 = a size of 64 bits: not in photos
-        end += size
-    return end != len(data)
 
 
 _lock = threading.Lock()

@@ -1,5 +1,6 @@
 """Weights from the Hugging Face Hub, through the user's own cache."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
-    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
 from torch import Tensor
@@ -50,21 +51,28 @@ def read_hub(name: str) -> tuple[dict[str, Tensor], str]:
     return read_tensors(file), f"{repository} ({file.name})"
 
 
-def _download(name: str, repository: str, revision: str | None, config: Any) -> Path:
+def _download(name: str, repository: str, revision: str | None, config: Mapping[str, Any]) -> Path:
     asked = str(config.get("hf_hub_filename") or "pytorch_model.bin")
+    files = _FILES.get(asked, (asked,))
+    # The cache comes first: weights that are there need no network, and do not change between two runs.
+    for file in files:
+        cached = huggingface_hub.try_to_load_from_cache(repository, file, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached)
     failure: Exception | None = None
-    for file in _FILES.get(asked, (asked,)):
+    for file in files:
         try:
+            # A question without the retries of a download, which keep a machine without network waiting for a minute.
+            huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(repository, file, revision=revision))
             return Path(huggingface_hub.hf_hub_download(repository, file, revision=revision))
-        except LocalEntryNotFoundError as unreachable:
-            failure = unreachable
         except EntryNotFoundError as absent:
-            failure = failure or absent
-        except (RepositoryNotFoundError, GatedRepoError, HfHubHTTPError, OSError) as refused:
+            failure = absent
+        except Exception as refused:
+            # Any class: what the library's HTTP client raises differs between its versions.
             failure = refused
             break
     raise WeightsError(
-        f"weights of '{name}': {_reason(failure)} ({repository} on {_endpoint()}, and the local cache); run "
+        f"weights of '{name}': {_reason(failure)} ({repository} on {_endpoint()}, after the local cache); run "
         f"'hf download {repository}' where there is a network, or set model.weights to a file or folder, or start from "
         "--recipe laptop, whose weights come with the package"
     ) from failure
@@ -76,13 +84,19 @@ def _endpoint() -> str:
 
 def _reason(failure: Exception | None) -> str:
     match failure:
-        case LocalEntryNotFoundError():
-            return "not in the cache, and the Hugging Face Hub cannot be reached"
+        case OfflineModeIsEnabled():
+            return "not in the cache, and HF_HUB_OFFLINE forbids to look further"
         case GatedRepoError():
-            return "the repository asks for a licence to be accepted first, then 'hf auth login'"
+            return "the repository asks for a licence to be accepted first, and for 'hf auth login'"
         case RepositoryNotFoundError():
             return "the repository does not exist, or is private"
         case EntryNotFoundError():
             return "the repository has no weights file that can be read"
+        case HfHubHTTPError():
+            return f"the Hub refused it: {_line(failure)}"
         case _:
-            return f"the download failed: {str(failure).strip().splitlines()[0] if str(failure).strip() else failure!r}"
+            return f"not in the cache, and the Hub cannot be reached: {_line(failure)}"
+
+
+def _line(failure: Exception | None) -> str:
+    return (str(failure).strip().splitlines() or [repr(failure)])[0]

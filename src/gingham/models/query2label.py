@@ -56,12 +56,12 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(options.dropout)
 
     def forward(
-        self, state: Tensor, queries: Tensor, tokens: Tensor, placed: Tensor, need_weights: bool = False
+        self, state: Tensor | None, queries: Tensor, tokens: Tensor, placed: Tensor, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """One layer.
 
         Args:
-            state: `[B, K, d]`, what the layers before made of the queries; zero before the first.
+            state: `[B, K, d]`, what the layers before made of the queries; None, which means zero, before the first.
             queries: `[B, K, d]`, the learned queries.
             tokens: `[B, N, d]`, the encoded tokens: values.
             placed: the tokens with their positions added: keys.
@@ -70,11 +70,15 @@ class DecoderLayer(nn.Module):
         Returns:
             The new state, and the attention `[B, heads, K, N]` if asked for.
         """
+        # Zeros are not added: inductor's freezing folds them away, and then mistakes the layout of what is left.
+        asking = queries if state is None else state + queries
         attended, weights = self.attention(
-            state + queries, placed, tokens, need_weights=need_weights, average_attn_weights=False
+            asking, placed, tokens, need_weights=need_weights, average_attn_weights=False
         )
-        state = self.attention_norm(state + self.dropout(attended))
-        return self.ffn_norm(state + self.dropout(self.ffn(state))), weights
+        attended = self.dropout(attended)
+        state = self.attention_norm(attended if state is None else state + attended)
+        decoded: Tensor = self.ffn_norm(state + self.dropout(self.ffn(state)))
+        return decoded, weights
 
 
 class Query2LabelHead(nn.Module):
@@ -148,10 +152,11 @@ class Query2LabelHead(nn.Module):
     def _decode(self, tokens: Tensor, placed: Tensor, need_weights: bool = False) -> tuple[Tensor, list[Tensor]]:
         # `repeat`, as inductor's freezing fails on `expand`.
         queries = self.queries.unsqueeze(0).repeat(tokens.shape[0], 1, 1)
-        state = torch.zeros_like(queries)
+        state: Tensor | None = None
         maps: list[Tensor] = []
         for layer in self.decoder:
             state, weights = layer(state, queries, tokens, placed, need_weights)
             if weights is not None:
                 maps.append(weights)
-        return self.norm(state), maps
+        decoded: Tensor = self.norm(state)
+        return decoded, maps

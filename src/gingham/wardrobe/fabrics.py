@@ -45,7 +45,7 @@ def _chiffon(cloth: Cloth) -> Surface:
     fold = np.sin(turn)
     ridge = np.clip(fold, 0, 1) ** 3
     rolled = step(0.010 - cloth.edge, 0.004)
-    cover = np.clip(0.40 + 0.22 * fold + 0.12 * ridge + 0.35 * rolled, 0.2, 0.85)
+    cover = np.clip(0.36 + 0.22 * fold + 0.12 * ridge + 0.40 * rolled, 0.15, 0.85)
     return Surface((1.08 + 0.10 * fold).astype(np.float32), 0.10 * ridge, cover.astype(np.float32))
 
 
@@ -62,8 +62,8 @@ def _leather(cloth: Cloth) -> Surface:
     away = cloth.n + np.float32(0.42 * cloth.style.light) + 0.10 * bumps
     main = np.exp(-((away * 4.2) ** 2))
     rim = np.exp(-(((np.abs(cloth.n) - 0.80) * 8.0 + 0.4 * bumps) ** 2))
-    light = 0.62 - 0.24 * crease + 0.08 * bumps
-    shine = 0.34 * main * np.clip(0.7 + 0.5 * bumps, 0, 1.5) + 0.20 * rim + 0.24 * ridge**2
+    light = 0.64 - 0.26 * crease + 0.08 * bumps
+    shine = 0.40 * main * np.clip(0.7 + 0.5 * bumps, 0, 1.5) + 0.20 * rim + 0.24 * ridge**2
     return Surface(light.astype(np.float32), shine.astype(np.float32))
 
 

@@ -60,7 +60,7 @@ def floral_sheet(style: Style) -> Image.Image:
     """Flowers with leaves, scattered over the whole sheet."""
     sheet, pen = _sheet()
     rng = style.stream("floral")
-    pitch = 58.0 * style.pattern_scale
+    pitch = 74.0 * style.pattern_scale
     petals = int(rng.integers(5, 7))
     rows = int(SHEET / pitch) + 2
     row, column = (grid.ravel() for grid in np.mgrid[0:rows, 0:rows].astype(np.float64))
@@ -68,7 +68,7 @@ def floral_sheet(style: Style) -> Image.Image:
     x = column + 0.5 * (row % 2) + rng.uniform(-0.16, 0.16, count) - style.phase_x
     y = 0.92 * row + rng.uniform(-0.16, 0.16, count) - style.phase_y
     centres = np.stack([x, y], axis=1) * pitch
-    radius = pitch * rng.uniform(0.33, 0.44, count)
+    radius = pitch * rng.uniform(0.27, 0.36, count)
     turn = rng.uniform(0, 2 * math.pi, count)
     first, second = (_placed(_leaf(), centres, 1.65 * radius, turn + side) for side in (0.0, 2.2))
     flowers = _placed(_petals(petals), centres, radius, turn)
@@ -114,8 +114,8 @@ def _lettering(pen: ImageDraw.ImageDraw, x: float, y: float, width: float, heigh
 def graphic_sheet(style: Style) -> Image.Image:
     """One large print on the chest: sun, star, heart, face, mountains or bolt, some with lettering."""
     sheet, pen = _sheet()
-    size = 61.0 * style.pattern_scale
-    x, y = SHEET * (0.5 + 0.006 * style.pattern_angle), SHEET * 0.385
+    size = 65.0 * style.pattern_scale
+    x, y = SHEET * (0.5 + 0.006 * style.pattern_angle), SHEET * 0.368
     match style.motif:
         case 0:
             _polygon(pen, _star(12, size * 1.08, 0.70), x, y, _FIRST)

@@ -13,7 +13,7 @@ Colour = tuple[float, float, float]
 CONTRAST = {"ink": 0.34, "skin": 0.25, "trousers": 0.18, "wall": 0.12}
 """How far, in luminance, each thing keeps from the cloth."""
 
-_CLOTH = (0.26, 0.74)
+_CLOTH = (0.30, 0.74)
 _OTHERS = (0.22, 0.96)
 
 

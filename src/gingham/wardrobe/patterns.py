@@ -69,10 +69,10 @@ def _embroidered(cloth: Cloth) -> Print:
 
 
 def _pleated(cloth: Cloth) -> Print:
-    count = np.where(cloth.sleeve > 0.5, np.float32(2.0), np.float32(max(3, round(4.2 * cloth.grip))))
+    count = np.where(cloth.sleeve > 0.5, np.float32(1.5), np.float32(max(2.5, round(6.8 * cloth.grip) / 2)))
     place = (cloth.n * count + np.float32(cloth.style.phase_x)) % 1.0
     # A knife pleat: rising to the light, then turning under in a sharp dark edge.
-    light = 0.68 + 0.58 * place - 0.46 * step(0.12 - place, 0.06)
+    light = 0.68 + 0.58 * place - 0.46 * step(0.10 - place, 0.05)
     return Print((), light.astype(np.float32))
 
 
@@ -82,13 +82,13 @@ def _solid(cloth: Cloth) -> Print:
 
 def _lattice(cloth: Cloth) -> Print:
     style = cloth.style
-    pitch = 0.066 * style.pattern_scale
+    pitch = 0.076 * style.pattern_scale
     angle = np.deg2rad(45.0 + 9.0 * style.pattern_angle)
     cos, sin = np.float32(np.cos(angle) / pitch), np.float32(np.sin(angle) / pitch)
     rising = (cloth.u * cos + cloth.v * sin + np.float32(style.phase_x)) % 1.0
     falling = (cloth.u * cos - cloth.v * sin + np.float32(style.phase_y)) % 1.0
     nearest = np.minimum(np.abs(rising - 0.5), np.abs(falling - 0.5))
-    return Print((step(0.095 - nearest, 0.04),))
+    return Print((step(0.080 - nearest, 0.035),))
 
 
 PATTERNS: Mapping[str, Callable[[Cloth], Print]] = MappingProxyType(

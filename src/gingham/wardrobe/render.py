@@ -80,7 +80,7 @@ def _lit(cloth: Cloth, surface: Surface, pattern: Print, shadow: Field) -> Canva
     colour = _dyed(cloth, pattern)
     colour *= light
     # Dark inks would swallow the weave if light were all that shows it: threads also scatter some of their own.
-    colour += np.float32(0.13) * (surface.light - 1.0) * shadow
+    colour += np.float32(0.22) * (surface.light - 1.0) * shadow
     if surface.shine is not None:
         colour += surface.shine * shadow
     return colour
@@ -128,7 +128,7 @@ def render(labels: Sequence[int], style: Style, size: int = 300) -> Garment:
     shadow *= 1.0 - np.float32(0.62) * _part(trims.dark, box)
     view = canvas[:, y1:y2, x1:x2]
     if sheer:
-        slip = round_shading(cloth) * np.float32(0.80)
+        slip = round_shading(cloth) * np.float32(0.66)
         under = _part(_lining(frame, outline), box) * body * (1.0 - arms)
         paint(view, [slip * np.float32(channel) for channel in style.cloth], under)
     colour = _lit(cloth, surface, pattern, shadow)
@@ -136,7 +136,7 @@ def render(labels: Sequence[int], style: Style, size: int = 300) -> Garment:
         paint(colour, _thread_colour(style), _part(trims.bright, box) * np.float32(0.9))
     cover = np.maximum(body, arms)
     if surface.cover is not None:
-        inked = np.maximum.reduce((surface.cover, *(ink * np.float32(0.78) for ink in pattern.inks)))
+        inked = np.maximum.reduce((surface.cover, *(ink * np.float32(0.64) for ink in pattern.inks)))
         cover = cover * inked
     paint(view, colour, cover)
     return Garment(photograph(frame, canvas, size), _reduced(box, frame.pixels / size, size))

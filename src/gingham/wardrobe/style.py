@@ -14,7 +14,7 @@ __all__ = ["CHOICES", "RANGES", "Style", "draw_style"]
 RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
         "scale": (0.96, 1.06),  # height of the figure, as a fraction of the picture
-        "angle": (-7.0, 7.0),  # degrees that the figure leans
+        "angle": (-6.0, 6.0),  # degrees that the figure leans
         "shift_x": (-0.03, 0.03),  # fractions of the picture
         "shift_y": (-0.015, 0.015),
         "sway": (-0.035, 0.035),  # how far hips and shoulders move apart sideways
@@ -30,8 +30,8 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
         "shade": (0.75, 1.1),  # strength of all shading
         "exposure": (0.92, 1.18),
         "warmth": (-0.05, 0.05),  # red against blue
-        "grain": (0.0, 0.022),  # standard deviation of the sensor's noise, of 1
-        "quality": (68.0, 96.0),  # of the JPEG that the picture went through
+        "grain": (0.0, 0.014),  # standard deviation of the sensor's noise, of 1
+        "quality": (75.0, 96.0),  # of the JPEG that the picture went through
         "phase_x": (0.0, 1.0),  # where on the cloth the pattern and the weave begin
         "phase_y": (0.0, 1.0),
         "pattern_scale": (0.92, 1.18),

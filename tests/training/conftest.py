@@ -1,0 +1,57 @@
+"""A data set that is learnt in seconds, and a recipe small enough for it."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gingham.training.recipe import Recipe, load_recipe
+
+_HUES = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (50, 70, 210)}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GINGHAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `labels.csv`: 36 pictures, attributes hue and tone, of which every sixth tone is unlabelled."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(7)
+    rows = []
+    for number in range(36):
+        hue, tone = list(_HUES)[number % 3], ("dark", "light")[number // 3 % 2]
+        colour = np.array(_HUES[hue]) * (0.4 if tone == "dark" else 1.0)
+        pixels = np.clip(colour + rng.normal(0, 20, (70, 60, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+        split = "val" if number % 3 == number // 3 % 3 else "train"
+        rows.append([f"{number:02d}.png", hue, "" if number % 6 == 5 else tone, split])
+    with (folder / "labels.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([["image", "hue", "tone", "split"], *rows])
+    return folder
+
+
+@pytest.fixture
+def tiny() -> Callable[..., Recipe]:
+    """Builds a recipe: a random small network, trained as a whole, with changes as `--set` takes them."""
+
+    def build(*changes: str) -> Recipe:
+        base = [
+            "model.backbone=test_vit",
+            "model.weights=none",
+            "model.query2label.width=32",
+            "model.query2label.ffn=64",
+            "preprocess.size=64",
+            "augment.resize=72",
+            "train.epochs=2",
+            "train.batch_size=10",
+            "train.workers=1",
+        ]
+        return load_recipe("report", [*base, *changes])
+
+    return build

@@ -1,0 +1,44 @@
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from gingham.training.history import Epoch, EventWriter, best_epoch, columns, write_history
+
+_ROW = Epoch(1, 10, 1e-4, 2.5, 0.25, 0.5, 2.25, 0.1 + 0.2, 0.5, 3.0)
+
+
+def test_the_best_epoch_is_the_earliest_of_the_highest() -> None:
+    rates = [0.3, None, 0.5, 0.5, 0.4]
+    history = [replace(_ROW, epoch=number, val_mean_class_accuracy=rate) for number, rate in enumerate(rates, start=1)]
+    best = best_epoch(history)
+    assert best is not None
+    assert best.epoch == 3
+    assert best_epoch([]) is None
+    assert best_epoch([history[1]]) is None
+
+
+def test_csv_holds_the_exact_numbers(tmp_path: Path) -> None:
+    write_history(tmp_path / "history.csv", [_ROW, replace(_ROW, epoch=2, val_mean_class_accuracy=None)])
+    with (tmp_path / "history.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert float(rows[0]["val_mean_class_accuracy"]) == 0.1 + 0.2
+    assert rows[1]["val_mean_class_accuracy"] == ""
+    assert list(rows[0]) == list(columns([_ROW]))
+
+
+def test_columns_have_nan_where_nothing_is_known() -> None:
+    assert math.isnan(columns([replace(_ROW, val_mean_class_accuracy=None)])["val_mean_class_accuracy"][0])
+
+
+def test_events_can_be_read_by_tensorboard(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    writer = EventWriter(tmp_path)
+    writer.add(_ROW)
+    writer.add(replace(_ROW, epoch=2, train_loss=2.0))
+    writer.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 2.5), (2, 2.0)]
+    assert "val/mean_class_accuracy" in events.Tags()["scalars"]
