@@ -1,5 +1,6 @@
 """The head against a plain NumPy reference, written from the paper and the design, in float64."""
 
+import shutil
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -213,3 +214,15 @@ def test_every_parameter_learns(schema: AttributeSchema) -> None:
     for name, parameter in head.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")
+@torch.no_grad()
+def test_it_can_be_compiled_with_frozen_weights(schema: AttributeSchema) -> None:
+    head = Query2LabelHead(schema, 6, Query2LabelOptions(width=16, ffn=32, heads=2), grid=(2, 3)).eval()
+    tokens = torch.randn(4, 6, 6)
+    with torch._inductor.config.patch(freezing=True):
+        compiled = torch.compile(head)
+        assert torch.allclose(compiled(tokens, (2, 3)), head(tokens, (2, 3)), atol=1e-5)

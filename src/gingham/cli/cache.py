@@ -15,7 +15,7 @@ def info() -> None:
     """Print where the cache is and what it holds."""
     from datetime import datetime
 
-    from gingham.inference.features import cache_info
+    from gingham.inference.shards import cache_info
     from gingham.storage import cache_directory
 
     entries = cache_info()
@@ -27,7 +27,9 @@ def info() -> None:
 
 @command.command("clear")
 def clear() -> None:
-    """Remove all cached features."""
-    from gingham.inference.features import clear_cache
+    """Remove all cached features, but those that a training run uses now."""
+    from gingham.inference.shards import cache_info, clear_cache
 
-    click.echo(f"freed {clear_cache() / 1e9:.3f} GB")
+    freed = clear_cache()
+    kept = sum(entry["bytes"] for entry in cache_info())
+    click.echo(f"freed {freed / 1e9:.3f} GB" + (f"; {kept / 1e9:.3f} GB are in use and stay" if kept else ""))

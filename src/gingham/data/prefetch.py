@@ -1,7 +1,7 @@
 """Work ahead on a few tasks in threads, and hand out the results in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def prefetch(tasks: Iterable[T], load: Callable[[T], R], *, workers: int, depth: int) -> Iterator[R]:
+def prefetch(tasks: Iterable[T], load: Callable[[T], R], *, workers: int, depth: int) -> Generator[R, None, None]:
     """Yield `load(task)` for every task, in order, while threads work on the next ones.
 
     Threads, as Pillow lets go of the interpreter's lock while it decodes and resizes. An exception of `load` (or of
@@ -32,12 +32,12 @@ def prefetch(tasks: Iterable[T], load: Callable[[T], R], *, workers: int, depth:
     return _in_turn(tasks, load) if workers == 0 else _ahead(tasks, load, workers, depth)
 
 
-def _in_turn(tasks: Iterable[T], load: Callable[[T], R]) -> Iterator[R]:
+def _in_turn(tasks: Iterable[T], load: Callable[[T], R]) -> Generator[R, None, None]:
     for task in tasks:
         yield load(task)
 
 
-def _ahead(tasks: Iterable[T], load: Callable[[T], R], workers: int, depth: int) -> Iterator[R]:
+def _ahead(tasks: Iterable[T], load: Callable[[T], R], workers: int, depth: int) -> Generator[R, None, None]:
     source = iter(tasks)
     waiting: deque[Future[R]] = deque()
     exhausted = False

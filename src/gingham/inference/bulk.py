@@ -1,12 +1,11 @@
 """Tagging many images into one table: CSV, Parquet or JSON Lines, with a manifest beside it."""
 
 import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +17,7 @@ from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 from gingham.storage import atomic_file, sha256_file, write_json
 
-__all__ = ["TABLE_WRITERS", "tag_images"]
+__all__ = ["TABLE_WRITERS", "table_writer", "tag_images"]
 
 Row = Mapping[str, Any]
 Write = Callable[[Row], None]
@@ -112,8 +111,7 @@ def _columns(schema: AttributeSchema) -> list[str]:
 @contextmanager
 def _write_csv(out: Path, schema: AttributeSchema) -> Iterator[Write]:
     with atomic_file(out) as stream:
-        text = io.TextIOWrapper(stream, "utf-8", newline="")
-        writer = csv.DictWriter(text, _columns(schema), lineterminator="\n")
+        writer = csv.DictWriter(_Utf8(stream), _columns(schema), lineterminator="\n")
         writer.writeheader()
 
         def write(row: Row) -> None:
@@ -122,8 +120,16 @@ def _write_csv(out: Path, schema: AttributeSchema) -> Iterator[Write]:
             )
 
         yield write
-        # The stream is not this wrapper's to close.
-        text.detach()
+
+
+class _Utf8:
+    """Text into a binary stream, without a buffer of its own that would outlive the stream when that fails."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(text.encode())
 
 
 @contextmanager

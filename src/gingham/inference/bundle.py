@@ -29,6 +29,7 @@ __all__ = ["Bundle", "bundle_path", "open_bundle", "write_bundle"]
 
 _FORMAT = 1
 _WEIGHTS = "model.safetensors"
+_FILES = ("config.json", "schema.json", "preprocess.json", _WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,10 @@ def open_bundle(model: Path) -> Bundle:
         BundleError: missing, damaged, changed since it was written, or of a later format.
     """
     path = bundle_path(model)
-    verify_manifest(path)
+    sums = verify_manifest(path)
+    for name in _FILES:
+        if name not in sums:
+            raise BundleError(f"{path / MANIFEST}: it does not list {name}, so nothing vouches for that; copy it again")
     config = read_json(path / "config.json")
     try:
         if config["format"] > _FORMAT:
@@ -117,8 +121,8 @@ def open_bundle(model: Path) -> Bundle:
             raise BundleError(
                 f"{path / 'config.json'}: runtime {config['runtime']!r} or its members are not known here"
             )
-        model_options, trained = config["model"], config["trained"]
-    except (KeyError, TypeError):
+        model_options, trained = dict(config["model"]), dict(config["trained"])
+    except (KeyError, TypeError, ValueError):
         raise BundleError(f"{path / 'config.json'}: not the configuration of a bundle") from None
     return Bundle(
         path=path,

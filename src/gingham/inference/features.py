@@ -4,13 +4,9 @@ Rows are addressed by content: image bytes, box, preprocessing, augmented view; 
 Shards are immutable `.npy` files that are memory-mapped; a row in one table is found again from another.
 """
 
-import contextlib
-import json
 import os
-import shutil
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +15,13 @@ import numpy.typing as npt
 from filelock import FileLock
 from pydantic import Field
 
-from gingham.errors import MachineError, UserError
+from gingham.errors import BundleError, MachineError, UserError
+from gingham.inference.shards import Lease, bookkeeping, make_room, read_keys
 from gingham.options import Options
 from gingham.progress import Reporter
-from gingham.storage import atomic_file, cache_directory, read_json, sha256_bytes, write_json
+from gingham.storage import atomic_file, cache_directory, sha256_bytes, write_json
 
-__all__ = ["FeatureCache", "FeatureOptions", "FeatureStore", "cache_info", "clear_cache"]
+__all__ = ["FeatureCache", "FeatureOptions", "FeatureStore"]
 
 _SHARD_ROWS = 512
 
@@ -38,7 +35,8 @@ class FeatureOptions(Options):
         cache: keep the features of a frozen backbone on disk and train the head on them.
         views: augmented views made of each training image; every epoch uses one of them, drawn by (seed, epoch, index).
         view_seed: of the views; separate from the training seed, so that runs with several seeds share them.
-        limit_gb: size that the whole cache may reach, in 10^9 bytes; the shards used longest ago make room.
+        limit_gb: size that the whole cache may reach, in 10^9 bytes; the shards used longest ago make room, but
+            never those in use.
     """
 
     cache: bool = False
@@ -54,10 +52,12 @@ class FeatureStore:
     Attributes:
         shards: float16 arrays `[n, N, D]`.
         where: int64 `[R, 2]`: shard and position of each row.
+        lease: keeps the shards from being dropped as long as this store lives.
     """
 
     shards: tuple[Half, ...]
     where: npt.NDArray[np.int64]
+    lease: Lease | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.where)
@@ -104,7 +104,8 @@ class FeatureCache:
             description: of the progress bar.
 
         Raises:
-            UserError: the rows alone are more than the cache's limit.
+            UserError: the rows are more than the cache's limit, alone or with those that are in use beside them; or
+                they are beyond float16's range.
             MachineError: the disk is full or not writable.
         """
         needed = len(set(keys)) * self._row_bytes
@@ -118,117 +119,102 @@ class FeatureCache:
         except OSError as failure:
             raise MachineError(f"{self.folder}: cannot be made ({failure.strerror}); set GINGHAM_CACHE") from None
         with FileLock(self.folder / "lock"):
-            index = self._index()
-            wanted: dict[str, int] = {}
-            for position, key in enumerate(keys):
-                if key not in index:
-                    wanted.setdefault(key, position)
-            if wanted:
-                kept = {index[key][0] for key in keys if key in index}
-                self._make_room(len(wanted) * self._row_bytes, kept)
-                with reporter.bar(description, len(wanted)) as bar:
-                    self._fill(list(wanted), list(wanted.values()), compute, bar.advance)
+            with bookkeeping(self.root):
                 index = self._index()
-        return self._store([index[key] for key in keys])
+                wanted: dict[str, int] = {}
+                for position, key in enumerate(keys):
+                    if key not in index:
+                        wanted.setdefault(key, position)
+                plan = self._plan(list(wanted))
+                lease = self._lease({index[key][0] for key in keys if key in index}, plan)
+            try:
+                if wanted:
+                    with reporter.bar(description, len(wanted)) as bar:
+                        self._fill(plan, compute(list(wanted.values())), bar.advance)
+                    for stem, names in plan.items():
+                        index.update({key: (stem, position) for position, key in enumerate(names)})
+                return self._store([index[key] for key in keys], lease)
+            except BaseException:
+                lease.end()
+                raise
 
     @property
     def _row_bytes(self) -> int:
         return self.shape[0] * self.shape[1] * 2
 
     def _index(self) -> dict[str, tuple[str, int]]:
+        """Key -> shard and position, of all whole shards."""
         index: dict[str, tuple[str, int]] = {}
         for file in sorted(self.folder.glob("*.json")):
-            shard = read_json(file)
-            data = self.folder / f"{file.stem}.npy"
+            shard = read_keys(file)
+            data = file.with_suffix(".npy")
             # A shard whose data is missing or of the wrong size is as good as absent: it is computed again.
-            if data.is_file() and data.stat().st_size == shard["bytes"]:
+            if shard is not None and data.is_file() and data.stat().st_size == shard["bytes"]:
                 index.update({key: (file.stem, position) for position, key in enumerate(shard["keys"])})
         return index
 
+    @staticmethod
+    def _plan(keys: Sequence[str]) -> dict[str, Sequence[str]]:
+        """Shard -> its keys, for keys that are to be computed, in their order."""
+        parts = [keys[start : start + _SHARD_ROWS] for start in range(0, len(keys), _SHARD_ROWS)]
+        return {sha256_bytes("\n".join(part).encode())[:32]: part for part in parts}
+
+    def _lease(self, found: set[str], plan: Mapping[str, Sequence[str]]) -> Lease:
+        """Take hold of the shards found and planned, and make room for the latter."""
+        sizes = {stem: (self.folder / f"{stem}.npy").stat().st_size for stem in found}
+        for stem, names in plan.items():
+            # The numbers, the header of their file, and the list of keys.
+            sizes[stem] = self._row_bytes * len(names) + 256 + sum(len(name) + 6 for name in names) + len(self._space)
+        lease = Lease(self.root, {f"{self.folder.name}/{stem}": size for stem, size in sizes.items()})
+        try:
+            make_room(self.root, self._limit)
+        except BaseException:
+            lease.end()
+            raise
+        return lease
+
     def _fill(
-        self,
-        keys: Sequence[str],
-        positions: Sequence[int],
-        compute: Callable[[Sequence[int]], Iterable[npt.NDArray[Any]]],
-        advance: Callable[[int], None],
+        self, plan: Mapping[str, Sequence[str]], batches: Iterable[npt.NDArray[Any]], advance: Callable[[int], None]
     ) -> None:
         rows: list[npt.NDArray[Any]] = []
-        written = 0
-        for batch in compute(positions):
+        parts = iter(plan.items())
+        stem, keys = next(parts)
+        for batch in batches:
             rows.extend(batch)
             advance(len(batch))
-            while len(rows) >= _SHARD_ROWS:
-                self._write_shard(keys[written : written + _SHARD_ROWS], rows[:_SHARD_ROWS])
-                del rows[:_SHARD_ROWS]
-                written += _SHARD_ROWS
-        if rows:
-            self._write_shard(keys[written:], rows)
+            while len(rows) >= len(keys):
+                self._write_shard(stem, keys, rows[: len(keys)])
+                del rows[: len(keys)]
+                following = next(parts, None)
+                if following is None:
+                    return
+                stem, keys = following
+        raise ValueError(f"features: too few rows were computed, {len(rows)} of {len(keys)} of the last shard")
 
-    def _write_shard(self, keys: Sequence[str], rows: Sequence[npt.NDArray[Any]]) -> None:
-        data = np.stack(rows).astype(np.float16)
+    def _write_shard(self, stem: str, keys: Sequence[str], rows: Sequence[npt.NDArray[Any]]) -> None:
+        with np.errstate(over="ignore"):
+            data = np.stack(rows).astype(np.float16)
+        if data.shape[1:] != self.shape:
+            raise ValueError(f"features: rows have shape {data.shape[1:]}, expected {self.shape}")
         if not np.isfinite(data).all():
             raise UserError("features: the backbone gave values beyond float16's range; set features.cache=false")
-        name = sha256_bytes("\n".join(keys).encode())[:32]
-        with atomic_file(self.folder / f"{name}.npy") as stream:
+        with atomic_file(self.folder / f"{stem}.npy") as stream:
             np.lib.format.write_array(stream, data, allow_pickle=False)
         # The list of keys comes last: a shard without it does not exist.
-        size = (self.folder / f"{name}.npy").stat().st_size
-        write_json(self.folder / f"{name}.json", {"space": self._space, "bytes": size, "keys": list(keys)})
+        size = (self.folder / f"{stem}.npy").stat().st_size
+        write_json(self.folder / f"{stem}.json", {"space": self._space, "bytes": size, "keys": list(keys)})
 
-    def _store(self, places: Sequence[tuple[str, int]]) -> FeatureStore:
-        names = sorted({shard for shard, _ in places})
-        number = {name: position for position, name in enumerate(names)}
+    def _store(self, places: Sequence[tuple[str, int]], lease: Lease) -> FeatureStore:
+        stems = sorted({stem for stem, _ in places})
+        number = {stem: position for position, stem in enumerate(stems)}
         shards = []
-        for name in names:
-            shards.append(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+        for stem in stems:
+            file = self.folder / f"{stem}.npy"
+            try:
+                shards.append(np.load(file, mmap_mode="r", allow_pickle=False))
+            except ValueError as failure:
+                raise BundleError(f"{file}: damaged ({failure}); remove it, or call gingham cache clear") from None
             # The time of last use, by which shards are dropped.
-            os.utime(self.folder / f"{name}.json")
-        where = np.array([(number[shard], position) for shard, position in places], dtype=np.int64).reshape(-1, 2)
-        return FeatureStore(tuple(shards), where)
-
-    def _make_room(self, more: int, keep: set[str]) -> None:
-        shards = sorted(self.root.glob("*/*.json"), key=lambda file: file.stat().st_mtime)
-        used = sum(_shard_size(file) for file in shards)
-        for file in shards:
-            if used + more <= self._limit:
-                return
-            if file.parent != self.folder or file.stem not in keep:
-                used -= _shard_size(file)
-                # The list of keys goes first, so that no reader finds a shard without its data.
-                file.unlink(missing_ok=True)
-                file.with_suffix(".npy").unlink(missing_ok=True)
-
-
-def _shard_size(keys: Path) -> int:
-    with contextlib.suppress(FileNotFoundError):
-        return keys.stat().st_size + keys.with_suffix(".npy").stat().st_size
-    return 0
-
-
-def cache_info(root: Path | None = None) -> list[dict[str, Any]]:
-    """One entry a set of weights in the cache: `folder`, `space`, `rows`, `bytes`, `last_used` (seconds since 1970)."""
-    root = root or cache_directory() / "features"
-    entries = []
-    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
-        shards = sorted(folder.glob("*.json"))
-        if not shards:
-            continue
-        entries.append(
-            {
-                "folder": str(folder),
-                "space": json.loads(shards[0].read_text(encoding="utf-8"))["space"],
-                "rows": sum(len(json.loads(shard.read_text(encoding="utf-8"))["keys"]) for shard in shards),
-                "bytes": sum(_shard_size(shard) for shard in shards),
-                "last_used": max((shard.stat().st_mtime for shard in shards), default=time.time()),
-            }
-        )
-    return entries
-
-
-def clear_cache(root: Path | None = None) -> int:
-    """Remove all cached features and return the number of bytes that this freed."""
-    root = root or cache_directory() / "features"
-    freed = sum(_shard_size(shard) for shard in root.glob("*/*.json"))
-    if root.is_dir():
-        shutil.rmtree(root)
-    return freed
+            os.utime(file.with_suffix(".json"))
+        where = np.array([(number[stem], position) for stem, position in places], dtype=np.int64).reshape(-1, 2)
+        return FeatureStore(tuple(shards), where, lease)

@@ -1,5 +1,6 @@
 """From paths on the command line to images with names and boxes."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gingham.errors import DataError, UserError
 from gingham.inference.tagger import Item
 from gingham.progress import Reporter
 
-__all__ = ["gather_items"]
+__all__ = ["gather_items", "printable"]
 
 
 def gather_items(
@@ -48,20 +49,35 @@ def gather_items(
         found, known = list_images(list(paths)), {}
     if boxes is not None:
         known = _matched(read_boxes(boxes), found, boxes, reporter)
-    return sorted((Item(name, path, known.get(name)) for name, path in found), key=lambda item: item.id)
+    items = (Item(printable(name), path, known.get(name)) for name, path in found)
+    return sorted(items, key=lambda item: item.id)
+
+
+def printable(name: str) -> str:
+    """A file's name as text that can be written as UTF-8: bytes that are none become `\\udc..` escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _matched(
     boxes: dict[str, npt.NDArray[np.float32]], found: Sequence[tuple[str, Path]], file: Path, reporter: Reporter
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """Boxes by the name that the image has here; a box file may name it relative to a folder further up."""
-    matched, used = {}, set()
+    """Boxes by the name that the image has here; a box file may name it relative to a folder further up or down.
+
+    Raises:
+        DataError: no box is of any image, or one could be of several.
+    """
+    matched: dict[str, npt.NDArray[np.float32]] = {}
+    used: dict[str, str] = {}
     for name, path in found:
-        for candidate in _names(name, path):
-            if candidate in boxes:
-                matched[name] = boxes[candidate]
-                used.add(candidate)
-                break
+        given = next((candidate for candidate in _names(name, path) if candidate in boxes), None)
+        if given is None:
+            continue
+        if given in used:
+            raise DataError(
+                f"{file}: '{given}' could be {used[given]} or {name}; name the images relative to the folder given"
+            )
+        used[given] = name
+        matched[name] = boxes[given]
     if not matched:
         raise DataError(f"{file}: none of its {len(boxes)} boxes is of one of the {len(found)} images; check the names")
     if len(matched) < len(found):
@@ -72,6 +88,9 @@ def _matched(
 
 
 def _names(name: str, path: Path) -> list[str]:
-    parts = path.resolve().parts
-    # The name as given first, then ever longer tails of the full path: `00003.jpg`, `img/00003.jpg`, ...
-    return [name, *("/".join(parts[-length:]) for length in range(1, len(parts)))]
+    """What an image may be called: its name here, then ever longer ends of its path, then ever shorter ones."""
+    # Links are not followed: the user knows the path that was given.
+    parts = Path(os.path.abspath(path)).parts  # noqa: PTH100
+    own = len(Path(name).parts)
+    ends = ["/".join(parts[-length:]) for length in range(1, len(parts))]
+    return [name, *ends[own:], "/" + "/".join(parts[1:]), *reversed(ends[: own - 1])]

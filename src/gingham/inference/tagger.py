@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from gingham.data.decode import decode
+from gingham.data.decode import decode, decode_bytes
 from gingham.data.pixels import upright_rgb
 from gingham.data.prefetch import prefetch
 from gingham.data.preprocess import Preprocess
@@ -81,8 +81,12 @@ def choose_device(name: str) -> torch.device:
         available.insert(0, "cuda")
     if name == "auto":
         return torch.device(available[0])
-    if name.partition(":")[0] not in available:
+    kind, _, number = name.partition(":")
+    if kind not in available:
         raise UserError(f"--device {name}: not on this machine; there is {', '.join(available)}")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if number and not (number.isdecimal() and int(number) < count):
+        raise UserError(f"--device {name}: no such device; there is {kind}:0" + (f" to {count - 1}" * (count > 1)))
     return torch.device(name)
 
 
@@ -138,9 +142,13 @@ class Tagger:
             box: the garment's `x1 y1 x2 y2` in pixels of the upright image.
 
         Raises:
-            ImageError: it cannot be read; `reason` says why.
+            ImageError: it cannot be read, or the box lies outside of it; `reason` says why.
+            UserError: the box is not four numbers.
+            TypeError: the image is of another type.
         """
         array = None if box is None else np.asarray(box, dtype=np.float32)
+        if array is not None and array.shape != (4,):
+            raise UserError(f"box: expected four numbers x1 y1 x2 y2, got {list(box or ())}")
         return self.tag([Item("image", image, array)])[0]
 
     def tag(self, items: Iterable[Item]) -> list[dict[str, Tag]]:
@@ -170,7 +178,7 @@ class Tagger:
 
         Decoding runs in threads ahead of the network.
         """
-        loaded = prefetch(items, self._load, workers=workers, depth=4 * batch_size)
+        loaded = prefetch(self._checked(items), self._load, workers=workers, depth=4 * batch_size)
         while group := list(islice(loaded, batch_size)):
             pixels = [entry[1] for entry in group if not isinstance(entry[1], ImageError)]
             logits = iter(self._forward(pixels))
@@ -180,18 +188,25 @@ class Tagger:
                 else:
                     yield Outcome(item.id, next(logits), facts)
 
-    def _load(self, item: Item) -> tuple[Item, npt.NDArray[np.uint8] | ImageError, Facts | None]:
-        try:
-            image = _image(item)
-            box = None if item.box is None or np.isnan(item.box).any() else item.box
-            if box is None and self.preprocess.region == "box" and not self._warned:
+    def _checked(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The items as they are, with one warning in the caller's thread where a box is missing."""
+        for item in items:
+            missing = item.box is None or bool(np.isnan(item.box).all())
+            if missing and self.preprocess.region == "box" and not self._warned:
                 self._warned = True
                 warnings.warn(
                     f"{item.id}: no garment box, but this model was trained on boxes: the whole image is used, "
-                    "here and wherever a box is missing; give --boxes",
+                    "here and wherever a box is missing; give its box (--boxes on the command line)",
                     MissingBoxWarning,
                     stacklevel=2,
                 )
+            yield item
+
+    def _load(self, item: Item) -> tuple[Item, npt.NDArray[np.uint8] | ImageError, Facts | None]:
+        try:
+            image = _image(item)
+            # A row of NaN is no box; a NaN beside numbers is a bad one.
+            box = None if item.box is None or np.isnan(item.box).all() else item.box
             pixels = self.preprocess.apply(image, box)
         except ImageError as failure:
             return item, failure, None
@@ -246,7 +261,7 @@ class Tagger:
         return Predictions(
             self.schema,
             table.images,
-            np.stack(logits),
+            np.stack(logits) if logits else np.empty((0, self.schema.total), dtype=np.float32),
             table.targets,
             columns,
             {"model": self.hash, "data": table.source, **(source or {})},
@@ -254,6 +269,17 @@ class Tagger:
 
 
 def _image(item: Item) -> Image.Image:
-    if isinstance(item.source, Image.Image):
-        return upright_rgb(item.source, item.id)
-    return decode(Path(item.source) if isinstance(item.source, str) else item.source)
+    source = Path(item.source) if isinstance(item.source, str) else item.source
+    if isinstance(source, Image.Image):
+        try:
+            # Pillow reads pixels late; a file that is cut off shows only now.
+            source.load()
+        except (OSError, SyntaxError, ValueError) as failure:
+            raise ImageError("unreadable", f"{item.id}: not a readable image ({failure})") from None
+        return upright_rgb(source, item.id)
+    if isinstance(source, bytes):
+        return decode_bytes(source, name=item.id)
+    if isinstance(source, Path):
+        return decode(source)
+    kinds = "a path, encoded bytes, or a PIL image (of an array: PIL.Image.fromarray)"
+    raise TypeError(f"{item.id}: expected {kinds}, got {type(source).__name__}")
