@@ -2,10 +2,12 @@
 
 import click
 
+from gingham.cli.options import SuggestingGroup
+
 __all__ = ["command"]
 
 
-@click.group("cache")
+@click.group("cache", cls=SuggestingGroup, no_args_is_help=False)
 def command() -> None:
     """Show or clear the cache of features."""
 

@@ -1,9 +1,9 @@
 """What a person sees: messages and progress on stderr, results on stdout."""
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
@@ -31,21 +31,30 @@ class _ConsoleBar(Bar):
         self._progress.update(self._task, advance=amount, **fields)
 
 
+class _Stderr(Console):
+    """Falls silent when nobody reads it any more: the work goes on, as its results go elsewhere."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class ConsoleReporter(Reporter):
     """Writes to stderr: bars where it is a terminal, lines everywhere."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = _Stderr(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
     def say(self, text: str) -> None:
         """One line."""
-        self._console.print(text, markup=False)
+        with contextlib.suppress(BrokenPipeError):
+            self._console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
         """One line, marked as a warning."""
-        self._console.print(f"warning: {text}", markup=False, style="yellow")
+        with contextlib.suppress(BrokenPipeError):
+            self._console.print(f"warning: {text}", markup=False, style="yellow")
 
-    @contextmanager
+    @contextlib.contextmanager
     def bar(self, description: str, total: int) -> Iterator[Bar]:
         """A progress bar with time left; on a file or pipe, one line at the start."""
         if not self._console.is_terminal:
@@ -68,11 +77,14 @@ class ConsoleReporter(Reporter):
 
 
 def print_result(renderable: RenderableType) -> None:
-    """Print a result on stdout; piped, at full width, so that nothing is cut off."""
-    console = Console(highlight=False)
+    """Print a result on stdout; piped, at full width, so that nothing is cut off. Text is never wrapped."""
+    console = Console(highlight=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=160)
-    console.print(renderable, markup=False) if isinstance(renderable, str) else console.print(renderable)
+        console = Console(highlight=False, emoji=False, width=160)
+    if isinstance(renderable, str):
+        console.print(renderable, markup=False, soft_wrap=True)
+    else:
+        console.print(renderable)
 
 
 def print_json(value: Any) -> None:

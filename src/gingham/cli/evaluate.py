@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import data_option, data_settings, device_option, file_path, model_argument, speed_options
+from gingham.cli.options import (
+    check_outputs,
+    data_option,
+    data_settings,
+    device_option,
+    model_argument,
+    out_path,
+    speed_options,
+)
 
 __all__ = ["command"]
 
@@ -13,8 +21,8 @@ __all__ = ["command"]
 @model_argument
 @data_option
 @click.option("--split", default="val", show_default=True, help="Which split: train, val or test.")
-@click.option("--json", "json_file", type=file_path, metavar="FILE", help="Write the metrics as JSON.")
-@click.option("--predictions", type=file_path, metavar="FILE.parquet", help="Write logits and targets of each image.")
+@click.option("--json", "json_file", type=out_path, metavar="FILE", help="Write the metrics as JSON.")
+@click.option("--predictions", type=out_path, metavar="FILE.parquet", help="Write logits and targets of each image.")
 @data_settings
 @device_option
 @speed_options
@@ -39,6 +47,7 @@ def command(
 
     reporter = ConsoleReporter()
     show_warnings(reporter)
+    check_outputs({"--json": json_file, "--predictions": predictions}, [data, model])
     tagger = Tagger.load(model, device=device)
     table = labels_for(data, tagger.schema, model, changes).split(split)
     predicted = tagger.predict(

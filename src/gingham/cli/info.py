@@ -11,8 +11,13 @@ __all__ = ["command"]
 @click.command("info")
 @click.argument("subject", metavar="MODEL|RECIPE")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--schema", "schema_name", default="deepfashion", show_default=True, help="Schema for a recipe's head.")
-def command(subject: str, as_json: bool, schema_name: str) -> None:
+@click.option(
+    "--schema",
+    "schema_name",
+    metavar="NAME|FILE",
+    help="Schema for a recipe's head; default: the recipe's, or deepfashion.",
+)
+def command(subject: str, as_json: bool, schema_name: str | None) -> None:
     """Describe a bundle, a run or a recipe, with its parameter table."""
     from rich.table import Table
 
@@ -36,9 +41,12 @@ def command(subject: str, as_json: bool, schema_name: str) -> None:
         print_result(f"{attribute}: {', '.join(classes)}")
 
 
-def _describe(subject: str, schema_name: str) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+def _describe(subject: str, schema_name: str | None) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    import difflib
+
     import torch
 
+    from gingham.errors import UserError
     from gingham.inference.bundle import open_bundle
     from gingham.models.network import build_network, parameter_table
     from gingham.schema import AttributeSchema
@@ -47,10 +55,16 @@ def _describe(subject: str, schema_name: str) -> tuple[dict[str, Any], list[tupl
     path = Path(subject)
     if (subject in builtin_recipes() and not path.exists()) or path.suffix in {".yaml", ".yml", ".json"}:
         recipe = load_recipe(subject)
-        schema = AttributeSchema.load(recipe.data.schema_file or schema_name)
+        schema = AttributeSchema.load(schema_name or recipe.data.schema_file or "deepfashion")
         model, size = recipe.model, recipe.preprocess.size
         facts: dict[str, Any] = {"recipe": subject}
     else:
+        if not path.exists() and len(path.parts) == 1:
+            near = difflib.get_close_matches(subject, builtin_recipes(), n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"recipes: {', '.join(builtin_recipes())}"
+            raise UserError(f"{subject}: neither a folder with a model nor a recipe; {hint}")
+        if schema_name is not None:
+            raise UserError(f"--schema {schema_name}: {subject} has its own schema; leave --schema out")
         bundle = open_bundle(path)
         schema, model, size = bundle.schema, bundle.model, bundle.preprocess.size
         facts = {

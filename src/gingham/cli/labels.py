@@ -13,8 +13,12 @@ from gingham.training.recipe import load_recipe
 __all__ = ["data_options", "labels_for"]
 
 
-def data_options(model: Path, changes: Sequence[str]) -> DataOptions:
-    """The `data:` block of the run that MODEL is or lies in, if any, with `data.field=value` changes.
+def data_options(model: Path | None, changes: Sequence[str]) -> DataOptions:
+    """The `data:` block of the run that MODEL is or is the best of, if any, with `data.field=value` changes.
+
+    Args:
+        model: a bundle or run; None = the block's defaults.
+        changes: on top.
 
     Raises:
         RecipeError: a change is not of the data block, or wrong.
@@ -24,8 +28,17 @@ def data_options(model: Path, changes: Sequence[str]) -> DataOptions:
             raise RecipeError(
                 f"--set {change}: only fields of the data block can be set here, as in data.image_column=file"
             )
-    recipes = [folder / "recipe.yaml" for folder in (model, model.parent) if (folder / "recipe.yaml").is_file()]
-    return load_recipe(str(recipes[0]) if recipes else "report", changes).data
+    own = None if model is None else _recipe_of(model)
+    return load_recipe("report" if own is None else str(own), changes).data
+
+
+def _recipe_of(model: Path) -> Path | None:
+    model = model.absolute()
+    for folder in (model, *([model.parent] if model.name == "best" else [])):
+        # A run has both; a recipe alone may be anybody's.
+        if (folder / "recipe.yaml").is_file() and (folder / "run.json").is_file():
+            return folder / "recipe.yaml"
+    return None
 
 
 def labels_for(data: Path, schema: AttributeSchema, model: Path, changes: Sequence[str]) -> LabelTable:

@@ -1,8 +1,10 @@
 """`gingham`: the group of verbs, and what becomes of errors."""
 
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -10,9 +12,13 @@ from typing import Any
 import click
 
 from gingham import __version__
+from gingham.cli.options import SuggestingGroup
 from gingham.errors import ExitCode, GinghamError
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "run"]
+
+_OUT_OF_MEMORY = "out of memory; use a smaller --batch-size, train.batch_size or model"
+_PLAIN = (ExitCode.BUG, ExitCode.INTERRUPTED)
 
 _VERBS = {
     "train": ("gingham.cli.train", "Train a tagger from labelled photos."),
@@ -29,7 +35,19 @@ _VERBS = {
 }
 
 
-class _LazyGroup(click.Group):
+class _ReaderLeftError(Exception):
+    """Nobody reads our stdout any more. Not a `BrokenPipeError`, which click would turn into exit code 1."""
+
+
+@contextlib.contextmanager
+def _broken_pipe_renamed() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise _ReaderLeftError from None
+
+
+class _LazyGroup(SuggestingGroup):
     """Imports a verb's module when it is called, so that `--help` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -41,14 +59,15 @@ class _LazyGroup(click.Group):
         command: click.Command = import_module(_VERBS[cmd_name][0]).command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in _VERBS and not args[0].startswith("-"):
-            import difflib
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _broken_pipe_renamed():
+            return super().make_context(info_name, args, parent, **extra)
 
-            near = difflib.get_close_matches(args[0], _VERBS, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(_VERBS)}"
-            raise click.UsageError(f"no verb '{args[0]}'; {hint}", ctx)
-        return super().resolve_command(ctx, args)
+    def invoke(self, ctx: click.Context) -> Any:
+        with _broken_pipe_renamed():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -74,53 +93,64 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; errors become one line on stderr."""
     try:
-        result = cli.main(arguments, prog_name="gingham", standalone_mode=False)
-        code = int(result) if isinstance(result, int) else ExitCode.DONE
-        sys.stdout.flush()
-        return code
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
+        result = cli.main(arguments or ["--help"], prog_name="gingham", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return int(result) if isinstance(result, int) else ExitCode.DONE
     except click.UsageError as failure:
-        _say(f"{failure.format_message()} (see {failure.ctx.command_path if failure.ctx else 'gingham'} --help)")
-        return ExitCode.USER
+        return _fail(
+            f"{failure.format_message()} (see {failure.ctx.command_path if failure.ctx else 'gingham'} --help)"
+        )
+    except click.ClickException as failure:
+        return _fail(failure.format_message())
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _say("interrupted")
-        return ExitCode.INTERRUPTED
+        return _fail("interrupted", ExitCode.INTERRUPTED)
     except GinghamError as failure:
-        _debug()
-        _say(f"error: {' '.join(str(failure).split())}")
-        return failure.exit_code
+        return _fail(str(failure), failure.exit_code)
     except MemoryError:
-        _debug()
-        _say("error: out of memory; use a smaller --batch-size, train.batch_size or model")
-        return ExitCode.MACHINE
-    except BrokenPipeError:
-        # The reader of our stdout left (`| head`): not an error of ours; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
+        return _fail(_OUT_OF_MEMORY, ExitCode.MACHINE)
+    except SystemExit as leave:
+        # Rich leaves with 1 when the reader of our stdout has left.
+        if not isinstance(leave.__context__, BrokenPipeError):
+            raise
+        return _unread()
+    except (_ReaderLeftError, BrokenPipeError):
+        return _unread()
     except OSError as failure:
-        _debug()
-        _say(f"error: {failure.filename or 'input/output'}: {failure.strerror or failure}")
-        return ExitCode.MACHINE
+        return _fail(f"{failure.filename or 'input/output'}: {failure.strerror or failure}", ExitCode.MACHINE)
     except Exception as failure:
-        _debug()
         if type(failure).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(failure):
-            _say("error: out of memory; use a smaller --batch-size, train.batch_size or model")
-            return ExitCode.MACHINE
-        _say(f"bug: {type(failure).__name__}: {failure} (set GINGHAM_DEBUG=1 for the traceback, and please report it)")
-        return ExitCode.BUG
+            return _fail(_OUT_OF_MEMORY, ExitCode.MACHINE)
+        way_out = "(set GINGHAM_DEBUG=1 for the traceback, and please report it)"
+        return _fail(f"bug: {type(failure).__name__}: {failure} {way_out}", ExitCode.BUG)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(ExitCode.TERMINATED)
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _debug() -> None:
+def _fail(text: str, code: ExitCode = ExitCode.USER) -> ExitCode:
+    """Say in one line what went wrong, while an exception is being handled."""
     if os.environ.get("GINGHAM_DEBUG"):
         import traceback
 
         traceback.print_exc()
+    line = " ".join(text.split())
+    with contextlib.suppress(OSError):
+        click.echo(line if code in _PLAIN else f"error: {line}", err=True)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _unread()
+    return code
+
+
+def _unread() -> ExitCode:
+    """The reader of our stdout left (`| head`), which is no error, or its disk is full: write the rest nowhere.
+
+    Otherwise Python would try once more at exit, and complain.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return ExitCode.DONE
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(ExitCode.TERMINATED)

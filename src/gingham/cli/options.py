@@ -1,16 +1,61 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, and groups of verbs that suggest a spelling."""
 
-from collections.abc import Callable
+import difflib
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["data_option", "data_settings", "device_option", "file_path", "model_argument", "speed_options"]
+from gingham.errors import MachineError, UserError
+
+__all__ = [
+    "SuggestingGroup",
+    "check_outputs",
+    "data_option",
+    "data_settings",
+    "device_option",
+    "file_path",
+    "model_argument",
+    "out_path",
+    "speed_options",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+
+class SuggestingGroup(click.Group):
+    """A group whose error for an unknown verb names the nearest one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """As click's. Raises `click.UsageError` for an unknown verb."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+            raise click.UsageError(f"no verb '{args[0]}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class _OutPath(click.Path):
+    """A file to be written: no folder, in a folder that can be written to or made. Checked before any work is done."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        folder = path.absolute().parent
+        while not os.path.lexists(folder):
+            folder = folder.parent
+        if not folder.is_dir():
+            self.fail(f"{path}: {folder} is not a folder", param, ctx)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise MachineError(f"{path}: cannot be written: no permission for {folder}; choose another place")
+        return path
+
+
 file_path = click.Path(path_type=Path)
+
+out_path = _OutPath(dir_okay=False, path_type=Path)
 
 model_argument = click.argument("model", type=file_path, metavar="MODEL")
 
@@ -42,3 +87,26 @@ def speed_options(function: _F) -> _F:
     return click.option(
         "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images in one pass of the network."
     )(function)
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | None]) -> None:
+    """Check that no output would replace an input or another output.
+
+    Args:
+        outputs: option -> file to be written, if given.
+        inputs: files and folders that are read.
+
+    Raises:
+        UserError: one would; names it.
+    """
+    read = {path.resolve() for path in inputs if path is not None}
+    written: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        place = path.resolve()
+        if place in read:
+            raise UserError(f"{option} {path}: would replace what is read; choose another name")
+        if place in written:
+            raise UserError(f"{option} {path}: the same file as {written[place]}; choose another name")
+        written[place] = option

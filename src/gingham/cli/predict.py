@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import data_settings, device_option, file_path, model_argument, speed_options
+from gingham.cli.options import (
+    check_outputs,
+    data_settings,
+    device_option,
+    file_path,
+    model_argument,
+    out_path,
+    speed_options,
+)
 
 __all__ = ["command"]
 
@@ -12,7 +20,7 @@ __all__ = ["command"]
 @click.command("predict")
 @model_argument
 @click.argument("paths", type=file_path, nargs=-1, required=True, metavar="PATH...")
-@click.option("--out", type=file_path, required=True, metavar="FILE", help="Table to write: .csv, .parquet or .jsonl.")
+@click.option("--out", type=out_path, required=True, metavar="FILE", help="Table to write: .csv, .parquet or .jsonl.")
 @click.option("--boxes", type=file_path, metavar="FILE", help="Garment boxes: a table with image, x1, y1, x2, y2.")
 @click.option("--split", help="PATH is a labelled data set: tag this split of it (its boxes are used).")
 @data_settings
@@ -36,23 +44,36 @@ def command(
     """
     from gingham.cli.console import ConsoleReporter, show_warnings
     from gingham.cli.labels import data_options
-    from gingham.errors import ExitCode
+    from gingham.data.options import DataOptions
+    from gingham.errors import ExitCode, UserError
     from gingham.inference.bulk import table_writer, tag_images
-    from gingham.inference.items import gather_items
+    from gingham.inference.items import gather_items, printable
     from gingham.inference.tagger import Tagger
 
     reporter = ConsoleReporter()
     show_warnings(reporter)
     table_writer(out)
-    items = gather_items(paths, boxes=boxes, split=split, options=data_options(model, changes), reporter=reporter)
+    check_outputs({"--out": out}, [*paths, boxes, model])
+    if changes and split is None:
+        raise UserError(f"--set {changes[0]}: nothing to read labels from; name a split of PATH with --split")
+    options = DataOptions() if split is None else data_options(model, changes)
+    items = gather_items(paths, boxes=boxes, split=split, options=options, reporter=reporter)
     tagger = Tagger.load(model, device=device)
+    if boxes is not None and tagger.preprocess.region != "box":
+        reporter.warn(f"--boxes {boxes}: without effect, this model looks at whole images")
     failed = tag_images(
         tagger,
         items,
         out,
         total=len(items),
-        options={"paths": [str(path) for path in paths], "boxes": str(boxes) if boxes else None, "split": split}
-        | {"device": str(tagger.device), "batch_size": batch_size},
+        options={
+            "paths": [printable(str(path)) for path in paths],
+            "boxes": None if boxes is None else printable(str(boxes)),
+            "split": split,
+            "set": list(changes),
+            "device": str(tagger.device),
+            "batch_size": batch_size,
+        },
         batch_size=batch_size,
         workers=workers,
         reporter=reporter,

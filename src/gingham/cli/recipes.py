@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import file_path
+from gingham.cli.options import SuggestingGroup, out_path
 
 __all__ = ["command"]
 
 
-@click.group("recipes")
+@click.group("recipes", cls=SuggestingGroup, no_args_is_help=False)
 def command() -> None:
     """List or copy the recipes that come along."""
 
@@ -25,7 +25,7 @@ def list_recipes() -> None:
 
 @command.command("copy")
 @click.argument("name")
-@click.argument("out", type=file_path, metavar="FILE.yaml")
+@click.argument("out", type=out_path, metavar="FILE.yaml")
 def copy_recipe(name: str, out: Path) -> None:
     """Copy a recipe, with its comments, to a file of your own; an existing file is not replaced."""
     from gingham.errors import UserError

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import data_settings, file_path
+from gingham.cli.options import SuggestingGroup, data_settings, file_path, out_path
 
 __all__ = ["command"]
 
 
-@click.group("schema")
+@click.group("schema", cls=SuggestingGroup, no_args_is_help=False)
 def command() -> None:
     """Infer an attribute schema from labels."""
 
 
 @command.command("infer")
 @click.argument("labels", type=file_path, metavar="LABELS")
-@click.option("--out", type=file_path, required=True, metavar="SCHEMA.yaml", help="File to write; must not exist.")
+@click.option("--out", type=out_path, required=True, metavar="SCHEMA.yaml", help="File to write; must not exist.")
 @data_settings
 def infer(labels: Path, out: Path, changes: tuple[str, ...]) -> None:
     """Read a table of labels and write the attributes and classes that it holds."""
@@ -26,7 +26,7 @@ def infer(labels: Path, out: Path, changes: tuple[str, ...]) -> None:
 
     if out.exists():
         raise UserError(f"{out}: exists; choose another name")
-    schema = infer_schema(labels, data_options(labels, changes))
+    schema = infer_schema(labels, data_options(None, changes))
     write_schema(schema, out)
     for attribute in schema.attributes:
         click.echo(f"{attribute.name}: {', '.join(attribute.classes)}")

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import data_option, data_settings, device_option, file_path, model_argument, speed_options
+from gingham.cli.options import (
+    check_outputs,
+    data_option,
+    data_settings,
+    device_option,
+    model_argument,
+    out_path,
+    speed_options,
+)
 
 __all__ = ["command"]
 
@@ -12,7 +20,7 @@ __all__ = ["command"]
 @click.command("submit")
 @model_argument
 @data_option
-@click.option("--out", type=file_path, required=True, metavar="FILE.zip", help="The submission to write.")
+@click.option("--out", type=out_path, required=True, metavar="FILE.zip", help="The submission to write.")
 @data_settings
 @device_option
 @speed_options
@@ -27,6 +35,7 @@ def command(
 
     reporter = ConsoleReporter()
     show_warnings(reporter)
+    check_outputs({"--out": out}, [data, model])
     tagger = Tagger.load(model, device=device)
     table = labels_for(data, tagger.schema, model, changes).split("test")
     predictions = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)

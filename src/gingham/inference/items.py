@@ -54,7 +54,7 @@ def gather_items(
 
 
 def printable(name: str) -> str:
-    """A file's name as text that can be written as UTF-8: bytes that are none become `\\udc..` escapes."""
+    """A file's name as text that can be written as UTF-8: bytes that are none become escapes with a backslash."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -68,16 +68,19 @@ def _matched(
     """
     matched: dict[str, npt.NDArray[np.float32]] = {}
     used: dict[str, str] = {}
-    for name, path in found:
-        given = next((candidate for candidate in _names(name, path) if candidate in boxes), None)
-        if given is None:
-            continue
-        if given in used:
-            raise DataError(
-                f"{file}: '{given}' could be {used[given]} or {name}; name the images relative to the folder given"
-            )
-        used[given] = name
-        matched[name] = boxes[given]
+    for rank in (0, 1):
+        # A box that has its image is no candidate for another one that is merely called alike.
+        free = boxes.keys() - used.keys()
+        for name, path in found:
+            given = next((candidate for candidate in _names(name, path)[rank] if candidate in free), None)
+            if given is None or name in matched:
+                continue
+            if given in used:
+                raise DataError(
+                    f"{file}: '{given}' could be {used[given]} or {name}; name the images relative to the folder given"
+                )
+            used[given] = name
+            matched[name] = boxes[given]
     if not matched:
         raise DataError(f"{file}: none of its {len(boxes)} boxes is of one of the {len(found)} images; check the names")
     if len(matched) < len(found):
@@ -87,10 +90,10 @@ def _matched(
     return matched
 
 
-def _names(name: str, path: Path) -> list[str]:
-    """What an image may be called: its name here, then ever longer ends of its path, then ever shorter ones."""
+def _names(name: str, path: Path) -> tuple[list[str], list[str]]:
+    """What an image may be called: its name here, then ever longer ends of its path; if need be, ever shorter ones."""
     # Links are not followed: the user knows the path that was given.
-    parts = Path(os.path.abspath(path)).parts  # noqa: PTH100
+    full = Path(os.path.abspath(path))  # noqa: PTH100
     own = len(Path(name).parts)
-    ends = ["/".join(parts[-length:]) for length in range(1, len(parts))]
-    return [name, *ends[own:], "/" + "/".join(parts[1:]), *reversed(ends[: own - 1])]
+    ends = ["/".join(full.parts[-length:]) for length in range(1, len(full.parts))]
+    return [name, *ends[own:], full.as_posix()], list(reversed(ends[: own - 1]))

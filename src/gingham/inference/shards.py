@@ -114,7 +114,7 @@ def make_room(root: Path, limit: int) -> None:
             used -= shard.bytes
     if used > limit:
         raise UserError(
-            f"features.limit_gb: {used / 1e9:.3g} GB are needed at once, by this run and others that go on now, and the "
+            f"features.limit_gb: {used / 1e9:.3g} GB are needed at once, by this run and others that go on, and the "
             f"limit is {limit / 1e9:.3g} GB; raise features.limit_gb, lower features.views, or set features.cache=false"
         )
 

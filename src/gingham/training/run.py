@@ -25,7 +25,6 @@ from gingham.inference.card import model_card
 from gingham.inference.tagger import Tagger
 from gingham.losses import AttributeLoss
 from gingham.models.network import Network, build_network
-from gingham.models.tensors import state_hash
 from gingham.models.transfer import transfer
 from gingham.models.weights import input_statistics
 from gingham.progress import Reporter
@@ -182,7 +181,7 @@ class _Run:
         if init is not None:
             _start_from(network, init, recipe, table, reporter)
         network = network.to(accelerator.device)
-        weights_hash = state_hash(network.backbone.state_dict())
+        weights_hash = network.backbone.weights_hash()
         if recipe.features.cache:
             inputs: Any = cached_inputs(
                 network,

@@ -1,0 +1,67 @@
+"""One process against two, over gloo."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gingham.training.recipe import Recipe
+
+_RECORD = Path(__file__).with_name("record.py")
+
+
+def _launch(processes: int, *arguments: str) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def _record(data: Path, recipe: Recipe, folder: Path, processes: int) -> dict[str, Any]:
+    recipe.write(folder / "recipe.yaml")
+    out, target = folder / f"run-{processes}", folder / f"{processes}.npz"
+    _launch(processes, str(_RECORD), str(data), str(folder / "recipe.yaml"), str(out), str(target))
+    with np.load(target) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+@pytest.mark.parametrize("backbone", ["test_vit", "test_resnet"])
+def test_two_processes_take_the_steps_of_one(
+    photos: Path, tiny: Callable[..., Recipe], tmp_path: Path, backbone: str
+) -> None:
+    """Dropout 0 and BatchNorm in eval mode: 50 steps of loss and gradient to 1e-5 relative, in the same order.
+
+    24 images in batches of 5 leave a last batch of 4; halves of halves of 5 are of unequal size, or empty.
+    """
+    recipe = tiny(
+        f"model.backbone={backbone}",
+        "model.batchnorm=eval",
+        "model.query2label.dropout=0",
+        "train.batch_size=5",
+        "train.epochs=10",
+        "train.accumulation=2",
+    )
+    one, two = (_record(photos, recipe, tmp_path, processes) for processes in (1, 2))
+    assert len(one["losses"]) == 50
+    assert one["orders"].tolist() == two["orders"].tolist()
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
+    difference = np.linalg.norm(two["gradients"] - one["gradients"], axis=1)
+    assert (difference <= 1e-5 * np.linalg.norm(one["gradients"], axis=1)).all()
+
+
+def test_with_dropout_the_result_is_close(photos: Path, tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    recipe = tiny("train.epochs=12", "train.learning_rate=3e-3", "train.warmup_steps=5")
+    recipe.write(tmp_path / "recipe.yaml")
+    rates = []
+    for processes in (1, 2):
+        out = tmp_path / f"run-{processes}"
+        arguments = ["train", "--data", str(photos), "--recipe", str(tmp_path / "recipe.yaml"), "--out", str(out)]
+        _launch(processes, "-m", "gingham", *arguments, "--device", "cpu")
+        rates.append(json.loads((out / "metrics.json").read_text())["mean_class_accuracy"])
+    assert abs(rates[0] - rates[1]) <= 0.02
