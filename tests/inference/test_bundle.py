@@ -60,7 +60,7 @@ def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"neither a bundle \(no config.json\) nor a run"):
         bundle_path(tmp_path)
     (tmp_path / "recipe.yaml").write_text("")
-    with pytest.raises(BundleError, match="without a finished epoch.*--resume"):
+    with pytest.raises(BundleError, match=r"without a finished epoch.*--resume"):
         bundle_path(tmp_path)
 
 
