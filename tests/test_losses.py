@@ -1,4 +1,5 @@
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +20,7 @@ from gingham.losses import (
     class_weights,
     count_classes,
     cross_entropy,
+    focal,
     smooth,
     soft_targets,
 )
@@ -240,9 +242,9 @@ def test_per_attribute_values_are_for_showing_only() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_logits_are_taken_to_float32(dtype: torch.dtype) -> None:
     logits = (torch.randn(4, SCHEMA.total) * 5).to(dtype)
-    found = cross_entropy(logits, SCHEMA)
+    found = cross_entropy(logits, SCHEMA, LossOptions())
     assert found.dtype == torch.float32
-    assert torch.equal(found, cross_entropy(logits.float(), SCHEMA))
+    assert torch.equal(found, cross_entropy(logits.float(), SCHEMA, LossOptions()))
 
 
 def test_autocast_does_not_reach_the_loss() -> None:
@@ -341,3 +343,35 @@ def test_a_wrong_option_is_named(values: dict[str, object], expected: str) -> No
     with pytest.raises(RecipeError) as caught:
         LossOptions.parse(values, source="loss")
     assert expected in str(caught.value)
+
+
+@given(batches(), st.sampled_from([0.0, 0.5, 2.0, 5.0]))
+def test_focal_against_the_formula_in_loops(batch: tuple[Tensor, Tensor], gamma: float) -> None:
+    """Lin et al. 2017, eq. 4, in plain Python floats; p_t has no class weight in it."""
+    logits, _ = batch
+    found = focal(logits, SCHEMA, LossOptions(name="focal", gamma=gamma))
+    for row in range(len(logits)):
+        for part in SCHEMA.slices:
+            values = [math.exp(float(z) - float(logits[row, part].max())) for z in logits[row, part]]
+            for position, value in enumerate(values):
+                missing = (sum(values) - value) / sum(values)
+                log_p = float(logits[row, part][position] - logits[row, part].max()) - math.log(sum(values))
+                expected = -(missing**gamma) * log_p
+                assert float(found[row, part][position]) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_focal_with_gamma_zero_is_cross_entropy() -> None:
+    logits = torch.randn(4, SCHEMA.total, dtype=F64, generator=torch.Generator().manual_seed(3))
+    options = LossOptions(name="focal", gamma=0.0)
+    assert torch.allclose(focal(logits, SCHEMA, options), cross_entropy(logits, SCHEMA, options), rtol=1e-12)
+
+
+def test_focal_is_finite_with_its_gradient_where_the_model_is_sure() -> None:
+    logits = torch.full((1, SCHEMA.total), -200.0, requires_grad=True)
+    with torch.no_grad():
+        logits[0, 0] = 200.0
+    value = focal(logits, SCHEMA, LossOptions(name="focal", gamma=0.5)).sum()
+    value.backward()
+    assert torch.isfinite(value)
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()

@@ -29,6 +29,7 @@ __all__ = [
     "class_weights",
     "count_classes",
     "cross_entropy",
+    "focal",
     "smooth",
     "soft_targets",
 ]
@@ -39,11 +40,13 @@ class LossOptions(Options):
 
     Attributes:
         name: one of `LOSSES`.
+        gamma: of `focal`, its focusing parameter; 0 makes it cross-entropy.
         class_weights: `inverse` to the number of training images, so that each class counts alike; or `none`.
         label_smoothing: share of each target that is spread evenly over the attribute's classes.
     """
 
     name: str = "cross_entropy"
+    gamma: float = Field(default=2.0, ge=0.0)
     class_weights: Literal["none", "inverse"] = "inverse"
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
 
@@ -152,12 +155,13 @@ def class_weights(
     return weights.to(dtype)
 
 
-def cross_entropy(logits: Tensor, schema: AttributeSchema) -> Tensor:
+def cross_entropy(logits: Tensor, schema: AttributeSchema, options: LossOptions) -> Tensor:
     """The loss that each class would have if it were the target: `-log softmax_c` within its attribute.
 
     Args:
         logits: `[B, ΣC]`; half precision is taken to float32 first.
         schema: where the attributes are.
+        options: none of them matters here.
 
     Returns:
         `[B, ΣC]`.
@@ -166,8 +170,28 @@ def cross_entropy(logits: Tensor, schema: AttributeSchema) -> Tensor:
     return torch.cat([-functional.log_softmax(precise[:, part], dim=1) for part in schema.slices], dim=1)
 
 
-LOSSES: dict[str, Callable[[Tensor, AttributeSchema], Tensor]] = {
+def focal(logits: Tensor, schema: AttributeSchema, options: LossOptions) -> Tensor:
+    """The focal loss of each class if it were the target: `-(1 - p_c)^γ log p_c` (Lin et al. 2017, eq. 4).
+
+    p_c is the softmax within the attribute, without class weights; these multiply the result (eq. 5's α).
+
+    Args:
+        logits: `[B, ΣC]`; half precision is taken to float32 first.
+        schema: where the attributes are.
+        options: `gamma`.
+
+    Returns:
+        `[B, ΣC]`.
+    """
+    losses = cross_entropy(logits, schema, options)
+    # 1 - p = -expm1(log p), exact also where p is nearly 1. Its power has no finite slope at 0 for γ < 1.
+    missing = (-torch.expm1(-losses)).clamp_min(torch.finfo(losses.dtype).tiny)
+    return missing.pow(options.gamma) * losses
+
+
+LOSSES: dict[str, Callable[[Tensor, AttributeSchema, LossOptions], Tensor]] = {
     "cross_entropy": cross_entropy,
+    "focal": focal,
 }
 """Name in the recipe -> function from logits `[B, ΣC]` to per-class losses `[B, ΣC]`."""
 
@@ -240,7 +264,7 @@ class AttributeLoss(nn.Module):
         """
         if logits.dim() != 2 or logits.shape[1] != self.schema.total:
             raise SchemaError(f"logits have shape {tuple(logits.shape)}, expected [B, {self.schema.total}]")
-        losses = LOSSES[self.options.name](logits, self.schema)
+        losses = LOSSES[self.options.name](logits, self.schema, self.options)
         targets = smooth(soft, self.options.label_smoothing, self.schema).to(losses.dtype)
         summed = self._by_attribute(targets * losses, mask.to(losses.dtype))
         known = denominators.to(losses.dtype)

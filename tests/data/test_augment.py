@@ -47,7 +47,7 @@ def test_large_numbers_are_accepted_and_negative_ones_refused() -> None:
 
 
 def test_without_any_change_a_view_is_the_evaluation_view() -> None:
-    plain = Augment(resize=None, crop="none", horizontal_flip=0)
+    plain = Augment(resize=None, horizontal_flip=0)
     for resize in ("squash", "shortest", "pad"):
         preprocess = Preprocess.parse({"size": 12, "resize": resize})
         np.testing.assert_array_equal(look(plain, preprocess=preprocess), preprocess.apply(NOISE))
@@ -99,7 +99,19 @@ def test_flipping_does_not_move_the_crop() -> None:
 def test_options_that_cannot_be_combined() -> None:
     with pytest.raises(RecipeError, match=r"augment\.resize is 11, less than preprocess\.size 12"):
         look(Augment(resize=11))
-    with pytest.raises(RecipeError, match="crop: none needs resize: null"):
-        Augment.parse({"crop": "none"})
     with pytest.raises(RecipeError, match="horizontal_flip"):
         Augment.parse({"horizontal_flip": 1.5})
+
+
+@pytest.mark.parametrize(
+    ("values", "varies"),
+    [
+        ({}, True),
+        ({"resize": None}, True),
+        ({"resize": None, "horizontal_flip": 0}, False),
+        ({"resize": None, "horizontal_flip": 1}, False),
+        ({"horizontal_flip": 0}, True),
+    ],
+)
+def test_whether_views_can_differ(values: dict[str, object], varies: bool) -> None:
+    assert Augment.parse(values).varies is varies

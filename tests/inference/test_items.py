@@ -91,7 +91,7 @@ def test_wrong_paths_are_named(folder: Path, tmp_path: Path, wardrobe: Path) -> 
     with pytest.raises(DataError, match="nowhere: no such file or folder"):
         gather(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no images in .*empty"):
+    with pytest.raises(DataError, match=r"no images in .*empty"):
         gather(tmp_path / "empty")
     with pytest.raises(UserError, match="--split: give one PATH"):
         gather(wardrobe, folder, split="test")

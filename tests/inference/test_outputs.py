@@ -27,12 +27,12 @@ def predictions_of(classes: list[list[int]], targets: list[list[int]] | None = N
 
 
 def test_a_submission_is_one_file_of_integers_in_order(tmp_path: Path) -> None:
-    classes = [[0, 1, 2, 3, 0, 1], [6, 2, 3, 3, 5, 2], [1, 1, 1, 1, 1, 1]]
+    classes = [[0, 1, 2, 3, 0, 1], [6, 2, 2, 3, 5, 2], [1, 1, 1, 1, 1, 1]]
     write_submission(predictions_of(classes), tmp_path / "s.zip")
     with zipfile.ZipFile(tmp_path / "s.zip") as archive:
         assert archive.namelist() == ["prediction.txt"]
         assert archive.testzip() is None
-        assert archive.read("prediction.txt") == b"0 1 2 3 0 1\n6 2 3 3 5 2\n1 1 1 1 1 1\n"
+        assert archive.read("prediction.txt") == b"0 1 2 3 0 1\n6 2 2 3 5 2\n1 1 1 1 1 1\n"
     write_submission(predictions_of(classes), tmp_path / "t.zip")
     assert (tmp_path / "s.zip").read_bytes() == (tmp_path / "t.zip").read_bytes()
 

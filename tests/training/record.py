@@ -1,6 +1,6 @@
 """Run by `torchrun`: trains and keeps the loss and the whole gradient of every step.
 
-    torchrun ... record.py DATA RECIPE OUT GRADIENTS.npz
+torchrun ... record.py DATA RECIPE OUT GRADIENTS.npz
 """
 
 import sys

@@ -23,9 +23,7 @@ def _epoch(number: int, rate: float) -> Epoch:
 
 
 def _save(folder: Path, step: int, history: list[Epoch], keep: int = 2) -> Path:
-    state = TrainingState(
-        epoch=len(history), step=step, step_in_epoch=3, history=history, loss_sum=0.1 + 0.2, matrices=[np.eye(2, dtype=int)]
-    )
+    state = TrainingState(len(history), step, 3, history, loss_sum=0.1 + 0.2, matrices=[np.eye(2, dtype=np.int64)])
     return save_checkpoint(
         folder,
         weights={"weight": torch.full((3,), float(step))},

@@ -107,11 +107,11 @@ CHEST, SKIRT = points((0.0, 0.36)), points((0.0, 0.60))
         ("pattern", "graphic", SKIRT),
     ],
 )
-@pytest.mark.parametrize("fabric", ["cotton", "knit", "faux"])
+@pytest.mark.parametrize("fabric", ["cotton", "faux"])
 def test_a_changed_attribute_leaves_the_rest_of_the_cloth_alone(
     attribute: str, other: str, place: Points, fabric: str
 ) -> None:
-    for seed in range(3):
+    for seed in range(2):
         before = patch(pixels(seed, 160, fabric=fabric), seed, place)
         after = patch(pixels(seed, 160, fabric=fabric, **{attribute: other}), seed, place)
         # Not exactly equal: JPEG carries a change on into the rest of its 16-pixel block.

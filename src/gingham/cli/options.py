@@ -48,7 +48,7 @@ class _OutPath(click.Path):
             folder = folder.parent
         if not folder.is_dir():
             self.fail(f"{path}: {folder} is not a folder", param, ctx)
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
             raise MachineError(f"{path}: cannot be written: no permission for {folder}; choose another place")
         return path
 

@@ -1,11 +1,9 @@
 """Training views: a pure function of image, options and (seed, epoch, index)."""
 
-from typing import Literal, Self
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from gingham.data.preprocess import Preprocess, region_of, resized
 from gingham.errors import RecipeError
@@ -21,21 +19,18 @@ class Augment(Options):
     """How a training view differs from the evaluation view.
 
     Attributes:
-        resize: the region becomes a square of so many pixels, by the mode of `preprocess`, before it is cropped to
-            `preprocess.size`; null = straight to that size.
-        crop: `random` cuts a square of `preprocess.size` out anywhere; `none` needs `resize: null`.
+        resize: the region becomes a square of so many pixels, by the mode of `preprocess`, and a square of
+            `preprocess.size` is cut out of it anywhere; null = straight to that size, nothing is cut off.
         horizontal_flip: probability of mirroring left and right.
     """
 
     resize: int | None = Field(default=250, ge=1, le=4096)
-    crop: Literal["random", "none"] = "random"
     horizontal_flip: float = Field(default=0.5, ge=0, le=1)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.crop == "none" and self.resize is not None:
-            raise ValueError(f"crop: none needs resize: null, or the {self.resize} pixels would have no use")
-        return self
+    @property
+    def varies(self) -> bool:
+        """Whether two views of one image can differ."""
+        return self.resize is not None or 0 < self.horizontal_flip < 1
 
 
 def check_augment(augment: Augment, preprocess: Preprocess) -> None:

@@ -121,7 +121,7 @@ def cached_inputs(
     cache = FeatureCache(f"{weights_hash} {shape[0]}x{shape[1]} float16", shape, limit_gb=options.limit_gb)
     common = preprocess.model_dump_json()
     # Views that cannot differ are made once.
-    views = 1 if augment.crop == "none" and augment.horizontal_flip in (0.0, 1.0) else options.views
+    views = options.views if augment.varies else 1
 
     def train_pixels(position: int) -> npt.NDArray[np.uint8]:
         number, row = divmod(position, len(train))

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +75,10 @@ class Fit:
         steps = self.options.epochs * self.steps_per_epoch
         return min(steps, self.options.max_steps or steps)
 
+    def order(self, epoch: int) -> Indices:
+        """The order of the training images in one epoch, from 0."""
+        return sample_order(self.options.seed, epoch, len(self.train_table))
+
     def run(self, state: TrainingState) -> None:
         """Train from `state` to the end, in place.
 
@@ -93,7 +98,7 @@ class Fit:
         if not state.matrices:
             state.matrices = [np.zeros((size, size), dtype=np.int64) for size in schema.sizes]
         started = time.monotonic() - state.seconds
-        order = sample_order(self.options.seed, state.epoch, len(self.train_table))
+        order = self.order(state.epoch)
         remaining = range(
             state.step_in_epoch, min(self.steps_per_epoch, self.total_steps - state.step + state.step_in_epoch)
         )
@@ -140,6 +145,11 @@ class Fit:
         )
         state.next_epoch()
 
+    def _precision(self) -> AbstractContextManager[Any]:
+        # Not the accelerator's: that is one setting for the whole process, this is one for each run.
+        bf16 = self.options.precision == "bf16"
+        return torch.autocast(self.accelerator.device.type, dtype=torch.bfloat16, enabled=bf16)
+
     def _share(self, batch: Indices) -> list[Indices]:
         accelerator = self.accelerator
         return share(batch, accelerator.process_index, accelerator.num_processes, self.options.accumulation)
@@ -167,7 +177,7 @@ class Fit:
             last = number == len(parts) - 1
             # Gradients of the processes are exchanged once a step, with the last micro-batch.
             with nullcontext() if last else self.accelerator.no_sync(self.module):
-                with self.accelerator.autocast():
+                with self._precision():
                     logits = self.module(inputs.to(device)).float()
                 loss = self.loss(logits, soft, mask, denominators).total
                 # Gradients are averaged over processes; the loss is a sum over them.
@@ -214,7 +224,7 @@ class Fit:
             depth=2 * self.options.workers,
         )
         for part, inputs in loaded:
-            with self.accelerator.autocast():
+            with self._precision():
                 logits[torch.from_numpy(part).to(device)] = network(inputs.to(device)).float()
         # Each row was filled by one process and is zero in the others.
         logits = self.accelerator.reduce(logits, reduction="sum")

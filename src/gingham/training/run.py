@@ -1,6 +1,5 @@
 """A training run as a folder: everything around the loop."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,11 +12,10 @@ from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 
 import gingham
-from gingham.data.augment import check_augment
 from gingham.data.formats import read_labels
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
-from gingham.errors import BundleError, DataError, UserError
+from gingham.errors import BundleError, UserError
 from gingham.evaluation.curves import plot_curves
 from gingham.evaluation.metrics import Metrics, evaluate
 from gingham.inference.bundle import open_bundle, write_bundle
@@ -38,6 +36,7 @@ from gingham.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from gingham.training.checks import check_composition, check_labels, data_fingerprint, first_difference
 from gingham.training.history import EventWriter, best_epoch, columns, write_history
 from gingham.training.inputs import FeatureNetwork, PixelInputs, cached_inputs
 from gingham.training.loop import Fit
@@ -122,7 +121,7 @@ def resume(
     reporter = reporter or Reporter()
     own = load_recipe(str(out / "recipe.yaml"))
     if recipe is not None and recipe != own:
-        raise UserError(f"{out}: --resume goes on with the run's own recipe, but {_difference(own, recipe)}")
+        raise UserError(f"{out}: --resume goes on with the run's own recipe, but {first_difference(own, recipe)}")
     facts = read_json(out / "run.json")
     init = None if facts["init"] is None else Path(facts["init"])
     run = _Run.prepare(data or Path(facts["data"]), own, out, init, device, reporter)
@@ -161,10 +160,9 @@ class _Run:
     def prepare(
         cls, data: Path, recipe: Recipe, out: Path, init: Path | None, device: str, reporter: Reporter
     ) -> "_Run":
-        _check_composition(recipe)
+        check_composition(recipe)
         accelerator = Accelerator(
             cpu=device == "cpu",
-            mixed_precision="bf16" if recipe.train.precision == "bf16" else "no",
             # One process may compute features for long while the others wait.
             kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=24))],
         )
@@ -172,7 +170,7 @@ class _Run:
             reporter = Reporter()
         table = read_labels(data, recipe.data)
         train_table, val_table = table.split("train"), table.split("val")
-        _check_labels(train_table, val_table, reporter)
+        check_labels(train_table, val_table, reporter)
         torch.manual_seed(recipe.train.seed)
         mean, std = input_statistics(recipe.model.backbone, recipe.model.weights)
         mean, std = recipe.preprocess.mean or mean, recipe.preprocess.std or std
@@ -207,7 +205,7 @@ class _Run:
         module, optimizer = accelerator.prepare(trained, optimizer)
         identity = {
             "recipe": sha256_bytes(recipe.to_yaml().encode()),
-            "data": _fingerprint(train_table, val_table),
+            "data": data_fingerprint(train_table, val_table),
             "processes": accelerator.num_processes,
             "frozen weights": weights_hash if recipe.model.frozen else None,
         }
@@ -240,7 +238,11 @@ class _Run:
         return state
 
     def fit(self, state: TrainingState, stop_asked: Callable[[], bool]) -> Metrics:
-        fit = Fit(
+        self.loop(stop_asked).run(state)
+        return self._finish(state)
+
+    def loop(self, stop_asked: Callable[[], bool]) -> Fit:
+        return Fit(
             module=self.module,
             inputs=self.inputs,
             train_table=self.train_table,
@@ -254,8 +256,6 @@ class _Run:
             stop_asked=stop_asked,
             reporter=self.reporter,
         )
-        fit.run(state)
-        return self._finish(state)
 
     def _trained_tensors(self) -> dict[str, Tensor]:
         """What training changes: trained parameters, and buffers where the backbone is not frozen."""
@@ -359,33 +359,6 @@ def is_main_process() -> bool:
     return bool(PartialState().is_main_process)
 
 
-def _fingerprint(*tables: LabelTable) -> str:
-    digest = hashlib.sha256()
-    for table in tables:
-        digest.update(table.schema.fingerprint.encode())
-        digest.update("\n".join(table.images).encode())
-        digest.update(table.targets.tobytes())
-        digest.update(b"" if table.boxes is None else table.boxes.tobytes())
-    return digest.hexdigest()
-
-
-def _check_composition(recipe: Recipe) -> None:
-    check_augment(recipe.augment, recipe.preprocess)
-    if recipe.features.cache and not recipe.model.frozen:
-        raise UserError("features.cache: only a frozen backbone has features worth keeping; set model.frozen=true too")
-
-
-def _check_labels(train_table: LabelTable, val_table: LabelTable, reporter: Reporter) -> None:
-    for name, table in (("train", train_table), ("val", val_table)):
-        counts = table.counts()
-        for attribute, part in zip(table.schema.attributes, table.schema.slices, strict=True):
-            if name == "train" and not counts[part].any():
-                raise DataError(f"{table.source}: attribute '{attribute.name}' has no label in split 'train'")
-        absent = [column for column, count in zip(table.schema.columns, counts, strict=True) if not count]
-        if absent:
-            reporter.warn(f"split '{name}' has no example of {', '.join(absent)}")
-
-
 def _start_from(network: Network, init: Path, recipe: Recipe, table: LabelTable, reporter: Reporter) -> None:
     bundle = open_bundle(init)
     if bundle.model.backbone != recipe.model.backbone:
@@ -397,12 +370,3 @@ def _start_from(network: Network, init: Path, recipe: Recipe, table: LabelTable,
     for what, names in (("new here", report.fresh), ("not used", report.dropped)):
         if names:
             reporter.say(f"--init {init}: {what}: {', '.join(names)}")
-
-
-def _difference(mine: Recipe, other: Recipe) -> str:
-    for block in type(mine).model_fields:
-        ours, theirs = getattr(mine, block), getattr(other, block)
-        for field in type(ours).model_fields:
-            if getattr(ours, field) != getattr(theirs, field):
-                return f"{block}.{field} is {getattr(theirs, field)!r} here and {getattr(ours, field)!r} there"
-    return "they differ"

@@ -64,7 +64,7 @@ def _lining(frame: Frame, outline: Outline) -> Image.Image:
     mask = frame.canvas()
     draw_shape(mask, frame, outline.torso)
     keep = frame.canvas()
-    bottom = min(0.54, outline.hem - 0.115)
+    bottom = min(0.52, outline.hem - 0.13)
     draw_shape(keep, frame, points((-0.5, 0.262), (0.5, 0.262), (0.5, bottom), (-0.5, bottom)))
     return Image.fromarray(np.minimum(np.asarray(mask), np.asarray(keep)))
 
@@ -136,8 +136,9 @@ def render(labels: Sequence[int], style: Style, size: int = 300) -> Garment:
         paint(colour, _thread_colour(style), _part(trims.bright, box) * np.float32(0.9))
     cover = np.maximum(body, arms)
     if surface.cover is not None:
-        inked = np.maximum.reduce((surface.cover, *(ink * np.float32(0.64) for ink in pattern.inks)))
-        cover = cover * inked
+        # Ink and seams are denser than the cloth that they are on.
+        dense = (*(ink * np.float32(0.64) for ink in pattern.inks), _part(trims.dark, box))
+        cover = cover * np.maximum.reduce((surface.cover, *dense))
     paint(view, colour, cover)
     return Garment(photograph(frame, canvas, size), _reduced(box, frame.pixels / size, size))
 

@@ -18,8 +18,8 @@ def _picture(seed: int, attribute: int, label: int, repeat: int, size: int) -> I
     rng = np.random.default_rng([seed, attribute, label, repeat])
     labels = [int(rng.integers(len(classes))) for classes in CLASSES.values()]
     labels[attribute] = label
-    # Drawn at the size that the wardrobe has, then reduced: the sheet shows what a network gets.
-    return render(labels, draw_style(rng)).image.resize((size, size), Image.Resampling.LANCZOS)
+    # Drawn larger and reduced: at the default size that is about what a network gets.
+    return render(labels, draw_style(rng), 2 * size).image.resize((size, size), Image.Resampling.LANCZOS)
 
 
 def contact_sheet(seed: int = 0, *, size: int = 110, per_row: int = 14) -> Image.Image:

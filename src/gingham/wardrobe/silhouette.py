@@ -72,13 +72,13 @@ def _crew(style: Style) -> Points:
 
 
 def _v(style: Style) -> Points:
-    low = 0.295 + 0.02 * style.neck
+    low = 0.308 + 0.018 * style.neck
     return points((0.0, low), (0.036, low - 0.10), (0.070, _shoulder_at(0.070)))
 
 
 def _square(style: Style) -> Points:
-    low = 0.226 + 0.012 * style.neck
-    return points((0.0, low), (0.094, low), (0.097, _shoulder_at(0.097)))
+    low = 0.236 + 0.010 * style.neck
+    return points((0.0, low), (0.099, low), (0.101, _shoulder_at(0.101)))
 
 
 def _none(style: Style) -> Points:

@@ -107,7 +107,7 @@ TRIMS: Mapping[str, Callable[[Trims, Frame, Outline], None]] = MappingProxyType(
 def sew(frame: Frame, outline: Outline, fabric: str) -> Trims:
     """All seams and trims of a garment of one fabric."""
     trims = Trims(frame.canvas(), frame.canvas())
-    draw_line(trims.dark, frame, outline.neckline, 0.022, 165)
+    draw_line(trims.dark, frame, outline.neckline, 0.026, 205)
     for hole in outline.armholes:
         draw_line(trims.dark, frame, hole, 0.010, 105)
     for sleeve in outline.sleeves:

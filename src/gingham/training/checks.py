@@ -1,0 +1,59 @@
+"""What is checked before a run begins, and what a resumed one must agree with."""
+
+import hashlib
+
+from gingham.data.augment import check_augment
+from gingham.data.table import LabelTable
+from gingham.errors import DataError, UserError
+from gingham.progress import Reporter
+from gingham.training.recipe import Recipe
+
+__all__ = ["check_composition", "check_labels", "data_fingerprint", "first_difference"]
+
+
+def data_fingerprint(*tables: LabelTable) -> str:
+    """SHA-256 of the schema, image names, targets and boxes of tables."""
+    digest = hashlib.sha256()
+    for table in tables:
+        digest.update(table.schema.fingerprint.encode())
+        digest.update("\n".join(table.images).encode())
+        digest.update(table.targets.tobytes())
+        digest.update(b"" if table.boxes is None else table.boxes.tobytes())
+    return digest.hexdigest()
+
+
+def check_composition(recipe: Recipe) -> None:
+    """Refuse options that are fine by themselves but not together.
+
+    Raises:
+        UserError: names the options and the way out.
+    """
+    check_augment(recipe.augment, recipe.preprocess)
+    if recipe.features.cache and not recipe.model.frozen:
+        raise UserError("features.cache: only a frozen backbone has features worth keeping; set model.frozen=true too")
+
+
+def check_labels(train_table: LabelTable, val_table: LabelTable, reporter: Reporter) -> None:
+    """Warn of classes without an example.
+
+    Raises:
+        DataError: an attribute has no label at all to train on.
+    """
+    for name, table in (("train", train_table), ("val", val_table)):
+        counts = table.counts()
+        for attribute, part in zip(table.schema.attributes, table.schema.slices, strict=True):
+            if name == "train" and not counts[part].any():
+                raise DataError(f"{table.source}: attribute '{attribute.name}' has no label in split 'train'")
+        absent = [column for column, count in zip(table.schema.columns, counts, strict=True) if not count]
+        if absent:
+            reporter.warn(f"split '{name}' has no example of {', '.join(absent)}")
+
+
+def first_difference(mine: Recipe, other: Recipe) -> str:
+    """`block.field is X here and Y there`, of the first field in which two recipes differ."""
+    for block in type(mine).model_fields:
+        ours, theirs = getattr(mine, block), getattr(other, block)
+        for field in type(ours).model_fields:
+            if getattr(ours, field) != getattr(theirs, field):
+                return f"{block}.{field} is {getattr(theirs, field)!r} here and {getattr(ours, field)!r} there"
+    return "they differ"

@@ -1,0 +1,235 @@
+"""No option is parsed and ignored: each field of a recipe, set off its default, changes what the run is made of."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gingham.data.formats import read_labels
+from gingham.data.options import DataOptions
+from gingham.errors import UserError
+from gingham.options import field_names
+from gingham.progress import Reporter
+from gingham.training import loop, run
+from gingham.training.optim import learning_rate_at
+from gingham.training.recipe import Recipe
+from gingham.training.run import _Run, train
+
+Build = Callable[..., Recipe]
+
+
+@dataclass(frozen=True)
+class _Case:
+    change: str
+    base: tuple[str, ...] = ()
+
+
+_CACHED = ("model.frozen=true", "features.cache=true")
+
+_MODEL = {
+    "preprocess.size": _Case("48"),
+    "preprocess.resize": _Case("pad"),
+    "preprocess.interpolation": _Case("lanczos"),
+    "preprocess.region": _Case("box"),
+    "preprocess.box_margin": _Case("0.5", ("preprocess.region=box",)),
+    "preprocess.mean": _Case("[0.1, 0.2, 0.3]"),
+    "preprocess.std": _Case("[0.1, 0.2, 0.3]"),
+    "augment.resize": _Case("80"),
+    "augment.horizontal_flip": _Case("0"),
+    "model.backbone": _Case("test_resnet"),
+    "model.weights": _Case("package", ("model.backbone=tf_efficientnet_lite0",)),
+    "model.head": _Case("linear"),
+    "model.frozen": _Case("true"),
+    "model.batchnorm": _Case("eval", ("model.backbone=test_resnet",)),
+    "model.query2label.width": _Case("16"),
+    "model.query2label.ffn": _Case("48"),
+    "model.query2label.heads": _Case("2"),
+    "model.query2label.encoder_layers": _Case("0"),
+    "model.query2label.decoder_layers": _Case("1"),
+    "model.query2label.dropout": _Case("0.1"),
+    "model.linear.dropout": _Case("0.5", ("model.head=linear",)),
+    "features.cache": _Case("true", ("model.frozen=true",)),
+    "features.views": _Case("2", _CACHED),
+    "features.view_seed": _Case("1", _CACHED),
+    "loss.name": _Case("focal"),
+    "loss.gamma": _Case("1", ("loss.name=focal",)),
+    "loss.class_weights": _Case("none"),
+    "loss.label_smoothing": _Case("0.1"),
+    "train.seed": _Case("1"),
+    "train.epochs": _Case("3"),
+    "train.max_steps": _Case("2"),
+    "train.batch_size": _Case("7"),
+    "train.optimizer": _Case("adam"),
+    "train.learning_rate": _Case("0.5"),
+    "train.betas": _Case("[0.5, 0.6]"),
+    "train.epsilon": _Case("0.1"),
+    "train.weight_decay": _Case("0.1"),
+    "train.schedule": _Case("constant"),
+    "train.warmup_steps": _Case("2"),
+}
+
+
+def _digest(*arrays: Any) -> str:
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+
+
+def _made_of(photos: Path, recipe: Recipe, out: Path) -> dict[str, Any]:
+    """What a run is made of, before its first step."""
+    made = _Run.prepare(photos, recipe, out, None, "cpu", Reporter())
+    network = made.network.train()
+    modules = list(network.modules())
+    fit = made.loop(lambda: False)
+    targets = torch.from_numpy(made.train_table.targets[:4])
+    soft, mask = loop.soft_targets(targets, made.train_table.schema)
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, made.train_table.schema.total, generator=generator)
+    return {
+        "weights": {name: _digest(tensor.numpy()) for name, tensor in network.state_dict().items()},
+        "statistics": [network.mean.tolist(), network.std.tolist()],
+        "trained": sum(item.numel() for item in made.module.parameters() if item.requires_grad),
+        "dropout": [item.p for item in modules if isinstance(item, nn.Dropout)],
+        "heads": [item.num_heads for item in modules if isinstance(item, nn.MultiheadAttention)],
+        "batchnorm": [item.training for item in modules if isinstance(item, nn.BatchNorm2d)],
+        "optimizer": [made.optimizer.optimizer.__class__.__name__, made.optimizer.defaults],
+        "rates": [learning_rate_at(step, fit.total_steps, recipe.train) for step in range(fit.total_steps)],
+        "inputs": [_digest(made.inputs.train(epoch, np.arange(6))) for epoch in range(3)],
+        "val": _digest(made.inputs.val(np.arange(3))),
+        "order": fit.order(0).tolist(),
+        "steps": fit.steps_per_epoch,
+        "loss": made.loss(logits, soft, mask, made.loss.denominators(soft, mask)).total.item(),
+    }
+
+
+@pytest.fixture(scope="module")
+def boxed(photos: Path) -> Path:
+    """The photos, with boxes."""
+    header, *lines = (photos / "labels.csv").read_text().splitlines()
+    table = photos / "boxed.csv"
+    table.write_text("\n".join([f"{header},x1,y1,x2,y2", *(f"{line},20,10,50,50" for line in lines)]))
+    return table
+
+
+@pytest.mark.parametrize("field", _MODEL)
+def test_a_field_changes_what_the_run_is_made_of(
+    boxed: Path, tiny: Build, tmp_path: Path, field: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    case = _MODEL[field]
+    made = [
+        _made_of(boxed, tiny(*case.base, *change), tmp_path / str(number))
+        for number, change in enumerate([(), (), (f"{field}={case.change}",)])
+    ]
+    assert made[0] == made[1], "the comparison is of things that do not change by themselves"
+    assert made[0] != made[2]
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """A table in which every option about tables has something to choose from."""
+    folder = tmp_path_factory.mktemp("rich")
+    header = "image,picture,hue,tone,split,part,x1,y1,x2,y2,a,b,c,d"
+    rows = [
+        f"{n:02d}.png,{(n + 1) % 36:02d}.png,{('red', 'blue', 'green')[n % 3]},{('dark', 'light')[n // 3 % 2]},"
+        f"{'val' if n % 4 == 0 else 'train'},{'val' if n % 5 == 0 else 'train'},1,1,9,9,2,2,8,8"
+        for n in range(36)
+    ]
+    (folder / "with.csv").write_text("\n".join([header, *rows]))
+    without = [",".join(part for i, part in enumerate(line.split(",")) if i not in (4, 5)) for line in [header, *rows]]
+    (folder / "without.csv").write_text("\n".join(without))
+    (folder / "schema.yaml").write_text("tone: [light, dark]\nhue: [red, green, blue]\n")
+    (folder / "linked").symlink_to(photos)
+    for file in photos.glob("*.png"):
+        (folder / file.name).symlink_to(file)
+    return folder
+
+
+_NAMED = {"attributes": ["hue", "tone"]}
+_OTHERS = ["picture", "part", "a", "b", "c", "d"]
+
+_DATA: dict[str, tuple[str, dict[str, Any], Any]] = {
+    "data.schema_file": ("with.csv", _NAMED, "schema.yaml"),
+    "data.image_column": ("with.csv", _NAMED, "picture"),
+    "data.attributes": ("with.csv", _NAMED, ["tone"]),
+    "data.ignore_columns": ("with.csv", {"ignore_columns": _OTHERS}, [*_OTHERS, "tone"]),
+    "data.unlabelled": ("with.csv", _NAMED, ["red"]),
+    "data.split_column": ("with.csv", _NAMED, "part"),
+    "data.box_columns": ("with.csv", _NAMED, ["a", "b", "c", "d"]),
+    "data.image_root": ("with.csv", _NAMED, "linked"),
+    "data.val_fraction": ("without.csv", _NAMED, 0.4),
+    "data.split_seed": ("without.csv", _NAMED, 5),
+}
+
+
+@pytest.mark.parametrize("field", _DATA)
+def test_a_field_changes_how_labels_are_read(rich: Path, field: str) -> None:
+    file, base, value = _DATA[field]
+
+    def read(options: dict[str, Any]) -> list[Any]:
+        table = read_labels(rich / file, DataOptions.parse(options))
+        boxes = None if table.boxes is None else table.boxes.tolist()
+        return [table.schema.fingerprint, table.images, table.targets.tolist(), table.splits, boxes, table.root]
+
+    name = field.removeprefix("data.")
+    changed = {**base, name: str(rich / value) if name in ("schema_file", "image_root") else value}
+    assert read(base) == read(base)
+    assert read(base) != read(changed)
+
+
+def test_workers_accumulation_precision_clipping_and_kept_checkpoints(
+    photos: Path, tiny: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What shows only while a run goes on."""
+    seen: list[tuple[int, int]] = []
+    precise: list[bool] = []
+    real, autocast = loop.prefetch, torch.autocast
+
+    def spy(tasks: Any, load: Any, *, workers: int, depth: int) -> Any:
+        tasks = list(tasks)
+        seen.append((workers, len(tasks)))
+        return real(tasks, load, workers=workers, depth=depth)
+
+    def spy_autocast(device: str, *, dtype: torch.dtype, enabled: bool) -> Any:
+        precise.append(enabled)
+        return autocast(device, dtype=dtype, enabled=enabled)
+
+    monkeypatch.setattr(loop, "prefetch", spy)
+    monkeypatch.setattr(torch, "autocast", spy_autocast)
+
+    def trace(*changes: str) -> dict[str, Any]:
+        seen.clear()
+        precise.clear()
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        train(photos, tiny("train.learning_rate=1e-2", *changes), out, device="cpu")
+        names = sorted(path.name for path in (out / "checkpoints").iterdir())
+        losses = [line.split(",")[3] for line in (out / "history.csv").read_text().splitlines()]
+        return {"prefetch": list(seen), "bf16": set(precise), "checkpoints": names, "losses": losses}
+
+    base = trace("train.epochs=4")
+    assert base == trace("train.epochs=4")
+    assert trace("train.epochs=4", "train.workers=2")["prefetch"] != base["prefetch"]
+    assert trace("train.epochs=4", "train.accumulation=2")["prefetch"] != base["prefetch"]
+    assert trace("train.epochs=4", "train.keep_checkpoints=4")["checkpoints"] != base["checkpoints"]
+    assert trace("train.epochs=4", "train.clip_norm=1e-3")["losses"] != base["losses"]
+    assert trace("train.epochs=1", "train.max_steps=1", "train.precision=bf16")["bf16"] == {True}
+
+
+def test_the_cache_limit_is_kept(photos: Path, tiny: Build, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"features\.limit_gb"):
+        run.train(photos, tiny(*_CACHED, "features.limit_gb=1e-9"), tmp_path / "run")
+
+
+def test_every_field_is_tested() -> None:
+    elsewhere = {
+        "train.workers",
+        "train.accumulation",
+        "train.precision",
+        "train.clip_norm",
+        "train.keep_checkpoints",
+        "features.limit_gb",
+    }
+    assert sorted({*_MODEL, *_DATA, *elsewhere}) == sorted(field_names(Recipe))
