@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
 from gingham.inference.bundle import write_bundle
 from gingham.inference.card import model_card
@@ -44,7 +45,14 @@ def network(schema: AttributeSchema = SCHEMA, seed: int = 0) -> Network:
     return built.eval()
 
 
-def bundle(path: Path, *, region: str = "image", schema: AttributeSchema = SCHEMA, seed: int = 0) -> Path:
+def bundle(
+    path: Path,
+    *,
+    region: str = "image",
+    schema: AttributeSchema = SCHEMA,
+    seed: int = 0,
+    data: DataOptions | None = None,
+) -> Path:
     """Write a tagger that nobody trained."""
     card = model_card(
         name=path.name, schema=schema, backbone=MODEL.backbone, head=MODEL.head, trained=TRAINED, metrics=None
@@ -55,6 +63,7 @@ def bundle(path: Path, *, region: str = "image", schema: AttributeSchema = SCHEM
         schema=schema,
         preprocess=preprocess(region),
         model=MODEL,
+        data=data or DataOptions(),
         trained=TRAINED,
         card=card,
     )

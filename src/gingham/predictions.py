@@ -1,6 +1,7 @@
 """Predictions: everything that evaluation, plots and reports need, without the model."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ class Predictions:
         source: free text values: the model's hash, the options, the split.
 
     Raises:
-        SchemaError: an array's shape does not fit the schema.
+        SchemaError: an array's shape does not fit the schema, or an id occurs twice.
     """
 
     schema: AttributeSchema
@@ -56,6 +57,9 @@ class Predictions:
 
     def __post_init__(self) -> None:
         count = len(self.ids)
+        if len(set(self.ids)) != count:
+            twice = next(name for name, times in Counter(self.ids).items() if times > 1)
+            raise SchemaError(f"image '{twice}' occurs twice among the predictions; each needs a name of its own")
         if self.logits.shape != (count, self.schema.total):
             raise SchemaError(f"logits have shape {self.logits.shape}, expected {(count, self.schema.total)}")
         if self.targets is not None:

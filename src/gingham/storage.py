@@ -41,6 +41,9 @@ _MACHINE_ERRNOS = {
     errno.EACCES: "permission denied; choose a place that you may write to",
     errno.EPERM: "permission denied; choose a place that you may write to",
     errno.EIO: "input/output error of the disk",
+    errno.ENAMETOOLONG: "the name is too long for this file system; choose a shorter one",
+    errno.EISDIR: "it is a folder; choose another name",
+    errno.ENOTDIR: "a part of its path is a file, not a folder; choose another place",
 }
 
 
@@ -57,7 +60,8 @@ def machine_errors(path: Path) -> Iterator[None]:
 
 def _temporary_sibling(path: Path) -> Path:
     # A sibling, so that the final rename stays within one file system and is atomic.
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    # Its name is never longer than a short one's, so that a long name fails for itself alone.
+    return path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def _sync_directory(path: Path) -> None:
@@ -183,7 +187,9 @@ def verify_manifest(folder: Path) -> dict[str, str]:
         raise BundleError(f"{folder / MANIFEST}: not a manifest (expected a 'sha256' object)")
     for name, expected in sums.items():
         file = folder / name
-        if Path(name).is_absolute() or ".." in Path(name).parts or file.is_symlink():
+        parts = Path(name).parts
+        links = any(folder.joinpath(*parts[:depth]).is_symlink() for depth in range(1, len(parts) + 1))
+        if Path(name).is_absolute() or ".." in parts or links:
             raise BundleError(f"{folder / MANIFEST}: '{name}' points outside the folder; refused")
         if not file.is_file():
             raise BundleError(f"{file}: named in {MANIFEST} but missing; copy the whole folder again")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gingham.data.formats import read_labels
+from gingham.data.options import DataOptions
 from gingham.inference.tagger import Tagger
 from gingham.predictions import Predictions
 from gingham.schema import AttributeSchema
@@ -88,17 +89,15 @@ def test_labels_are_read_as_the_run_read_them(gingham: Call, wardrobe: Path, tmp
         lines.append(f"{name},{'val' if row < 5 else 'train'}," + ",".join(str(label) for label in labels.values()))
     labels_file = tmp_path / "labels.csv"
     labels_file.write_text("\n".join(lines) + "\n")
-    recipe = (
-        f"data:\n  image_column: file\n  split_column: which\n  schema_file: deepfashion\n  image_root: '{wardrobe}'\n"
+    options = DataOptions(
+        image_column="file", split_column="which", schema_file="deepfashion", image_root=str(wardrobe)
     )
-    run = tiny.run_folder(tmp_path / "run", recipe)
-    for model in (run, run / "best"):
-        code, *_ = gingham("evaluate", model, "--data", labels_file, "--json", tmp_path / "m.json")
-        assert code == 0
-        assert json.loads((tmp_path / "m.json").read_text())["n"] == 5
-    settings = [f"--set=data.{line.strip().replace(': ', '=')}" for line in recipe.splitlines()[1:]]
-    lone = tiny.copied(run / "best", tmp_path / "lone")
-    assert gingham("evaluate", lone, "--data", labels_file, *settings)[0] == 0
+    model = tiny.bundle(tmp_path / "model", data=options)
+    code, *_ = gingham("evaluate", model, "--data", labels_file, "--json", tmp_path / "m.json")
+    assert code == 0
+    assert json.loads((tmp_path / "m.json").read_text())["n"] == 5
+    settings = [f"--set=data.{name}={value}" for name, value in options.model_dump(exclude_defaults=True).items()]
+    assert gingham("evaluate", tiny.bundle(tmp_path / "plain"), "--data", labels_file, *settings)[0] == 0
 
 
 def test_a_recipe_that_only_lies_nearby_does_not_count(gingham: Call, wardrobe: Path, tmp_path: Path) -> None:

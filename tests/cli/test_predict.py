@@ -213,3 +213,21 @@ def test_another_folder_is_made_for_the_output(gingham: Call, model: Path, photo
     out = tmp_path / "new" / "deep" / "tags.parquet"
     assert gingham("predict", model, photos, "--out", out)[0] == 0
     assert sorted(entry.name for entry in out.parent.iterdir()) == ["tags.parquet", "tags.parquet.manifest.json"]
+
+
+def test_a_table_of_images_with_boxes_is_tagged(gingham: Call, box_model: Path, wardrobe: Path, tmp_path: Path) -> None:
+    names = [f"img/{number:05d}.jpg" for number in (3, 1, 2)]
+    lines = ["image,price,x1,y1,x2,y2", *(f"{name},9,100,60,200,240" for name in names[:2]), f"{names[2]},9,,,,"]
+    (wardrobe / "products.csv").write_text("\n".join(lines))
+    (tmp_path / "boxes.csv").write_text(
+        "\n".join(["image,x1,y1,x2,y2", *(f"{name},100,60,200,240" for name in names[:2])])
+    )
+    try:
+        assert gingham("predict", box_model, wardrobe / "products.csv", "--out", tmp_path / "listed.csv")[0] == 0
+    finally:
+        (wardrobe / "products.csv").unlink()
+    paths = [wardrobe / name for name in names]
+    gingham("predict", box_model, *paths, "--boxes", tmp_path / "boxes.csv", "--out", tmp_path / "given.csv")
+    listed, given = ((tmp_path / f"{name}.csv").read_text().splitlines() for name in ("listed", "given"))
+    assert [line.split(",")[0] for line in listed[1:]] == sorted(names)
+    assert [line.split(",")[1:] for line in listed] == [line.split(",")[1:] for line in given]

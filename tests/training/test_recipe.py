@@ -6,7 +6,8 @@ import yaml
 
 from gingham.errors import RecipeError
 from gingham.options import field_names
-from gingham.training.recipe import Recipe, builtin_recipes, load_recipe, recipe_text
+from gingham.training.builtin import builtin_recipes, recipe_text
+from gingham.training.recipe import Recipe, load_recipe
 
 
 @pytest.mark.parametrize("name", ["clothing-cc0", "laptop", "report", "wardrobe"])

@@ -42,14 +42,16 @@ def command(
     from gingham.cli.labels import labels_for
     from gingham.evaluation.metrics import evaluate
     from gingham.evaluation.tables import metrics_table
+    from gingham.inference.bundle import open_bundle
     from gingham.inference.tagger import Tagger
     from gingham.storage import write_json
 
     reporter = ConsoleReporter()
     show_warnings(reporter)
     check_outputs({"--json": json_file, "--predictions": predictions}, [data, model])
-    tagger = Tagger.load(model, device=device)
-    table = labels_for(data, tagger.schema, model, changes).split(split)
+    bundle = open_bundle(model)
+    tagger = Tagger.from_bundle(bundle, device=device)
+    table = labels_for(data, bundle, changes).split(split)
     predicted = tagger.predict(
         table, batch_size=batch_size, workers=workers, reporter=reporter, source={"split": split}
     )

@@ -50,7 +50,8 @@ def _describe(subject: str, schema_name: str | None) -> tuple[dict[str, Any], li
     from gingham.inference.bundle import open_bundle
     from gingham.models.network import build_network, parameter_table
     from gingham.schema import AttributeSchema
-    from gingham.training.recipe import builtin_recipes, load_recipe
+    from gingham.training.builtin import builtin_recipes
+    from gingham.training.recipe import load_recipe
 
     path = Path(subject)
     if (subject in builtin_recipes() and not path.exists()) or path.suffix in {".yaml", ".yml", ".json"}:

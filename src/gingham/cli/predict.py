@@ -37,16 +37,20 @@ def command(
     batch_size: int,
     workers: int,
 ) -> int:
-    """Tag images: files, folders (with all below them), or with --split a data set.
+    """Tag images: files, folders, tables that list images, or with --split a labelled data set.
+
+    Folders are searched with all below them. A table (.csv, .parquet, .jsonl) has a column `image`, and boxes in x1, y1,
+    x2, y2 if it likes.
 
     Writes one row an image in sorted order, and FILE.manifest.json beside it. Images that cannot be read get a row
     with the reason in `error`; the exit code is then 4.
     """
     from gingham.cli.console import ConsoleReporter, show_warnings
-    from gingham.cli.labels import data_options
-    from gingham.data.options import DataOptions
+    from gingham.cli.labels import changed_options
+    from gingham.data.columns import READERS
     from gingham.errors import ExitCode, UserError
     from gingham.inference.bulk import table_writer, tag_images
+    from gingham.inference.bundle import open_bundle
     from gingham.inference.items import gather_items, printable
     from gingham.inference.tagger import Tagger
 
@@ -54,11 +58,12 @@ def command(
     show_warnings(reporter)
     table_writer(out)
     check_outputs({"--out": out}, [*paths, boxes, model])
-    if changes and split is None:
-        raise UserError(f"--set {changes[0]}: nothing to read labels from; name a split of PATH with --split")
-    options = DataOptions() if split is None else data_options(model, changes)
+    if changes and split is None and not any(path.suffix.lower() in READERS for path in paths):
+        raise UserError(f"--set {changes[0]}: no table to read; give one as PATH, or a data set with --split")
+    bundle = open_bundle(model)
+    options = changed_options(bundle.data, changes)
     items = gather_items(paths, boxes=boxes, split=split, options=options, reporter=reporter)
-    tagger = Tagger.load(model, device=device)
+    tagger = Tagger.from_bundle(bundle, device=device)
     if boxes is not None and tagger.preprocess.region != "box":
         reporter.warn(f"--boxes {boxes}: without effect, this model looks at whole images")
     failed = tag_images(

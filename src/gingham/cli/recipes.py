@@ -17,7 +17,7 @@ def command() -> None:
 @command.command("list")
 def list_recipes() -> None:
     """Print name and purpose of each recipe."""
-    from gingham.training.recipe import builtin_recipes
+    from gingham.training.builtin import builtin_recipes
 
     for name, purpose in builtin_recipes().items():
         click.echo(f"{name:<14} {purpose}")
@@ -30,7 +30,7 @@ def copy_recipe(name: str, out: Path) -> None:
     """Copy a recipe, with its comments, to a file of your own; an existing file is not replaced."""
     from gingham.errors import UserError
     from gingham.storage import write_text
-    from gingham.training.recipe import recipe_text
+    from gingham.training.builtin import recipe_text
 
     text = recipe_text(name)
     if out.exists():

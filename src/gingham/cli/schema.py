@@ -20,13 +20,14 @@ def command() -> None:
 @data_settings
 def infer(labels: Path, out: Path, changes: tuple[str, ...]) -> None:
     """Read a table of labels and write the attributes and classes that it holds."""
-    from gingham.cli.labels import data_options
+    from gingham.cli.labels import changed_options
     from gingham.data.infer import infer_schema, write_schema
+    from gingham.data.options import DataOptions
     from gingham.errors import UserError
 
     if out.exists():
         raise UserError(f"{out}: exists; choose another name")
-    schema = infer_schema(labels, data_options(None, changes))
+    schema = infer_schema(labels, changed_options(DataOptions(), changes))
     write_schema(schema, out)
     for attribute in schema.attributes:
         click.echo(f"{attribute.name}: {', '.join(attribute.classes)}")

@@ -30,14 +30,16 @@ def command(
     """Write the challenge's submission: a zip with prediction.txt, one line of integers an image of the test split."""
     from gingham.cli.console import ConsoleReporter, show_warnings
     from gingham.cli.labels import labels_for
+    from gingham.inference.bundle import open_bundle
     from gingham.inference.submission import write_submission
     from gingham.inference.tagger import Tagger
 
     reporter = ConsoleReporter()
     show_warnings(reporter)
     check_outputs({"--out": out}, [data, model])
-    tagger = Tagger.load(model, device=device)
-    table = labels_for(data, tagger.schema, model, changes).split("test")
+    bundle = open_bundle(model)
+    tagger = Tagger.from_bundle(bundle, device=device)
+    table = labels_for(data, bundle, changes).split("test")
     predictions = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)
     write_submission(predictions, out)
     reporter.say(f"{out}: {len(predictions)} lines in the order of the test split")

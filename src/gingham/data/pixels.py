@@ -84,6 +84,7 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
     key = image.info.get("transparency")
     if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
         # A PNG of 16 bits a channel: Pillow keeps the high byte of the pixels, but both of the transparent colour.
+        image = image.copy()
         image.info["transparency"] = tuple(value >> 8 for value in key)
         return image
     if not (image.mode.startswith("I") or image.mode == "F"):

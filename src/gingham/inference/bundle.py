@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 import gingham
+from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
 from gingham.errors import BundleError
 from gingham.models.network import Network, build_network
@@ -41,6 +42,7 @@ class Bundle:
         schema: the attributes that it tags.
         preprocess: from a decoded image to the network's input.
         model: the network's structure.
+        data: how the labels that it was trained on were read, so that it is measured on labels read alike.
         trained: free text values about the training (data, epoch, metrics).
         hash: SHA-256 of its manifest, which has the sum of every file.
     """
@@ -49,6 +51,7 @@ class Bundle:
     schema: AttributeSchema
     preprocess: Preprocess
     model: ModelOptions
+    data: DataOptions
     trained: Mapping[str, Any]
     hash: str
 
@@ -121,7 +124,7 @@ def open_bundle(model: Path) -> Bundle:
             raise BundleError(
                 f"{path / 'config.json'}: runtime {config['runtime']!r} or its members are not known here"
             )
-        model_options, trained = dict(config["model"]), dict(config["trained"])
+        model_options, data, trained = dict(config["model"]), dict(config["data"]), dict(config["trained"])
     except (KeyError, TypeError, ValueError):
         raise BundleError(f"{path / 'config.json'}: not the configuration of a bundle") from None
     return Bundle(
@@ -131,6 +134,7 @@ def open_bundle(model: Path) -> Bundle:
             read_json(path / "preprocess.json"), source=str(path / "preprocess.json"), error=BundleError
         ),
         model=ModelOptions.parse(model_options, source=str(path / "config.json"), error=BundleError),
+        data=DataOptions.parse(data, source=str(path / "config.json"), error=BundleError),
         trained=trained,
         hash=sha256_file(path / MANIFEST),
     )
@@ -143,6 +147,7 @@ def write_bundle(
     schema: AttributeSchema,
     preprocess: Preprocess,
     model: ModelOptions,
+    data: DataOptions,
     trained: Mapping[str, Any],
     card: str,
 ) -> None:
@@ -154,6 +159,7 @@ def write_bundle(
         schema: the attributes, in the order of the network's logits.
         preprocess: with mean and std filled in.
         model: the network's structure.
+        data: see `Bundle`.
         trained: see `Bundle`.
         card: the model card, Markdown.
 
@@ -167,6 +173,7 @@ def write_bundle(
             "runtime": "torch",
             "members": [_WEIGHTS],
             "model": model.model_dump(mode="json"),
+            "data": data.model_dump(mode="json"),
             "trained": dict(trained),
         }
         write_json(folder / "config.json", config)

@@ -1,13 +1,15 @@
 """From paths on the command line to images with names and boxes."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from gingham.data.boxes import read_boxes
+from gingham.data.boxes import read_boxes, read_listing
+from gingham.data.columns import READERS
 from gingham.data.folder import list_images
 from gingham.data.formats import read_labels
 from gingham.data.options import DataOptions
@@ -29,10 +31,10 @@ def gather_items(
     """The images to tag, sorted by name.
 
     Args:
-        paths: image files and folders; or, with `split`, one labelled data set.
+        paths: image files, folders, and tables that list images; or, with `split`, one labelled data set.
         boxes: a table of boxes by image name, see `read_boxes`.
         split: which split of the data set.
-        options: how the data set is read.
+        options: how the data set or the tables are read.
         reporter: hears of images without a box and of boxes without an image.
 
     Raises:
@@ -46,7 +48,15 @@ def gather_items(
         known = {} if table.boxes is None else dict(zip(table.images, table.boxes, strict=True))
         found = [(name, table.path(row)) for row, name in enumerate(table.images)]
     else:
-        found, known = list_images(list(paths)), {}
+        tables = [path for path in paths if path.suffix.lower() in READERS and path.is_file()]
+        plain = [path for path in paths if path not in tables]
+        found, known = list_images(plain) if plain or not tables else [], {}
+        for path in tables:
+            listed = read_listing(path, options)
+            found += [(name, place) for name, place, _ in listed]
+            known |= {name: box for name, _, box in listed if box is not None}
+        if twice := [name for name, times in Counter(name for name, _ in found).items() if times > 1]:
+            raise DataError(f"image '{twice[0]}' is listed twice; give each image once")
     if boxes is not None:
         known = _matched(read_boxes(boxes), found, boxes, reporter)
     items = (Item(printable(name), path, known.get(name)) for name, path in found)

@@ -1,6 +1,6 @@
 """What the trained module is fed: pixels of augmented images, or cached features of augmented views."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -63,22 +63,29 @@ class PixelInputs:
 
 
 class CachedInputs:
-    """Reads features from the cache: float32 `[b, N, D]`."""
+    """Reads features from the cache: float32 `[b, N, D]`.
 
-    def __init__(self, train: FeatureStore, val: FeatureStore, *, views: int, seed: int) -> None:
-        self._train, self._val = train, val
-        self._views, self._seed = views, seed
-        self._count = len(train) // views
+    Args:
+        store: the views of the training images, view by view, and then the validation images.
+        train: number of training images.
+        views: of each of them.
+        seed: of the choice of a view.
+    """
+
+    def __init__(self, store: FeatureStore, train: int, *, views: int, seed: int) -> None:
+        self._store, self._train, self._views, self._seed = store, train, views, seed
 
     def train(self, epoch: int, indices: Indices) -> Tensor:
         """See `Inputs`."""
         chosen = [int(rng_for(self._seed, epoch, row).integers(self._views)) for row in indices.tolist()]
-        rows = np.array(chosen, dtype=np.int64) * self._count + indices
-        return torch.from_numpy(self._train.gather(rows)).float()
+        return self._gather(np.array(chosen, dtype=np.int64) * self._train + indices)
 
     def val(self, indices: Indices) -> Tensor:
         """See `Inputs`."""
-        return torch.from_numpy(self._val.gather(indices)).float()
+        return self._gather(self._views * self._train + indices)
+
+    def _gather(self, rows: Indices) -> Tensor:
+        return torch.from_numpy(self._store.gather(rows)).float()
 
 
 class FeatureNetwork(nn.Module):
@@ -97,7 +104,7 @@ class FeatureNetwork(nn.Module):
 
 def cached_inputs(
     network: Network,
-    weights_hash: str,
+    space: str,
     train: LabelTable,
     val: LabelTable,
     preprocess: Preprocess,
@@ -111,60 +118,66 @@ def cached_inputs(
 ) -> CachedInputs:
     """Find or compute the features of all views of the training images and of the validation images.
 
+    Args:
+        network: its backbone makes the features.
+        space: names the backbone and its weights.
+        train: training images.
+        val: validation images.
+        preprocess: of both.
+        augment: of the training views.
+        options: how many views, and how much disk.
+        seed: of the choice of a view in each epoch.
+        workers: decoding threads.
+        device: where the network is.
+        reporter: shows progress.
+
     Raises:
         ImageError: an image cannot be read.
         UserError: the features do not fit the cache's limit.
         MachineError: the disk refuses.
     """
-    grid = network.backbone.grid
-    shape = (grid[0] * grid[1], network.backbone.width)
-    cache = FeatureCache(f"{weights_hash} {shape[0]}x{shape[1]} float16", shape, limit_gb=options.limit_gb)
-    common = preprocess.model_dump_json()
     # Views that cannot differ are made once.
     views = options.views if augment.varies else 1
+    count = views * len(train)
 
-    def train_pixels(position: int) -> npt.NDArray[np.uint8]:
+    def pixels(position: int) -> npt.NDArray[np.uint8]:
+        if position >= count:
+            row = position - count
+            return preprocess.apply(decode(val.path(row)), _box(val, row))
         number, row = divmod(position, len(train))
         rng = rng_for(options.view_seed, number, row)
         return view(decode(train.path(row)), _box(train, row), preprocess, augment, rng)
 
-    def val_pixels(row: int) -> npt.NDArray[np.uint8]:
-        return preprocess.apply(decode(val.path(row)), _box(val, row))
-
-    def compute(
-        pixels: Callable[[int], npt.NDArray[np.uint8]], positions: Sequence[int]
-    ) -> Iterator[npt.NDArray[np.float16]]:
+    def compute(positions: Sequence[int]) -> Iterator[npt.NDArray[np.float16]]:
         chunks = [positions[start : start + 32] for start in range(0, len(positions), 32)]
         load = prefetch(chunks, lambda chunk: np.stack([pixels(item) for item in chunk]), workers=workers, depth=4)
         with torch.inference_mode():
             for batch in load:
                 yield network.features(torch.from_numpy(batch).to(device)).half().cpu().numpy()
 
-    hashes = _content_keys(train, workers)
     keys = [
-        f"{hashes[row]} {common} {augment.model_dump_json()} {options.view_seed} {number} {row}"
+        f"{content} {augment.model_dump_json()} {options.view_seed} {number} {row}"
+        for contents in [_content_keys(train, preprocess, workers)]
         for number in range(views)
-        for row in range(len(train))
+        for row, content in enumerate(contents)
     ]
-    train_store = cache.open(
-        [sha256_bytes(key.encode()) for key in keys],
-        lambda positions: compute(train_pixels, positions),
-        reporter=reporter,
-        description="features of training views",
-    )
-    val_keys = [sha256_bytes(f"{content} {common}".encode()) for content in _content_keys(val, workers)]
-    val_store = cache.open(
-        val_keys,
-        lambda positions: compute(val_pixels, positions),
-        reporter=reporter,
-        description="features of validation images",
-    )
-    return CachedInputs(train_store, val_store, views=views, seed=seed)
+    keys += _content_keys(val, preprocess, workers)
+    grid = network.backbone.grid
+    shape = (grid[0] * grid[1], network.backbone.width)
+    cache = FeatureCache(f"{space} {shape[0]}x{shape[1]} float16", shape, limit_gb=options.limit_gb)
+    store = cache.open([sha256_bytes(key.encode()) for key in keys], compute, reporter=reporter)
+    return CachedInputs(store, len(train), views=views, seed=seed)
 
 
-def _content_keys(table: LabelTable, workers: int) -> list[str]:
+def _content_keys(table: LabelTable, preprocess: Preprocess, workers: int) -> list[str]:
+    """What the evaluation view of each image depends on: its bytes, its box if that is looked at, and the options."""
     hashes = prefetch(table.paths(), lambda path: sha256_bytes(path.read_bytes()), workers=workers, depth=64)
-    return [f"{content} {_box(table, row)}" for row, content in enumerate(hashes)]
+    options = preprocess.model_dump_json()
+    keys = []
+    for row, content in enumerate(hashes):
+        box = _box(table, row) if preprocess.region == "box" else None
+        keys.append(f"{content} {None if box is None else box.tolist()} {options}")
+    return keys
 
 
 def _box(table: LabelTable, row: int) -> npt.NDArray[np.float32] | None:

@@ -1,8 +1,6 @@
 """A recipe: every choice of a training run, complete and typed, in one YAML file."""
 
-import difflib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,10 @@ from gingham.losses import LossOptions
 from gingham.models.options import ModelOptions
 from gingham.options import Options, load_yaml
 from gingham.storage import write_text
+from gingham.training.builtin import recipe_text
 from gingham.training.options import TrainOptions
 
-__all__ = ["Recipe", "builtin_recipes", "load_recipe", "recipe_text"]
+__all__ = ["Recipe", "load_recipe"]
 
 
 class Recipe(Options):
@@ -40,31 +39,6 @@ class Recipe(Options):
     def write(self, path: Path) -> None:
         """Write the resolved recipe of a run. Raises `MachineError` when the disk refuses."""
         write_text(path, "# The complete recipe of this run, as resolved.\n" + self.to_yaml())
-
-
-def builtin_recipes() -> dict[str, str]:
-    """Name -> first comment line of each recipe in the package."""
-    folder = resources.files("gingham") / "resources" / "recipes"
-    texts = {
-        entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    }
-    return {name: text.splitlines()[0].lstrip("# ") for name, text in sorted(texts.items())}
-
-
-def recipe_text(name: str) -> str:
-    """The commented YAML of a built-in recipe.
-
-    Raises:
-        RecipeError: no such recipe; names the nearest.
-    """
-    known = builtin_recipes()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}, or give a file"
-        raise RecipeError(f"recipe '{name}': no such built-in recipe; {hint}")
-    return (resources.files("gingham") / "resources" / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:

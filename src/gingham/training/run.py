@@ -20,7 +20,7 @@ from gingham.evaluation.curves import plot_curves
 from gingham.evaluation.metrics import Metrics, evaluate
 from gingham.inference.bundle import open_bundle, write_bundle
 from gingham.inference.card import model_card
-from gingham.inference.tagger import Tagger
+from gingham.inference.tagger import Tagger, choose_device
 from gingham.losses import AttributeLoss
 from gingham.models.network import Network, build_network
 from gingham.models.transfer import transfer
@@ -162,7 +162,7 @@ class _Run:
     ) -> "_Run":
         check_composition(recipe)
         accelerator = Accelerator(
-            cpu=device == "cpu",
+            cpu=choose_device(device).type == "cpu",
             # One process may compute features for long while the others wait.
             kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=24))],
         )
@@ -183,7 +183,7 @@ class _Run:
         if recipe.features.cache:
             inputs: Any = cached_inputs(
                 network,
-                weights_hash,
+                f"{recipe.model.backbone} {weights_hash}",
                 train_table,
                 val_table,
                 preprocess,
@@ -342,6 +342,7 @@ class _Run:
             schema=self.train_table.schema,
             preprocess=self.preprocess,
             model=self.recipe.model,
+            data=self.recipe.data,
             trained={**trained, "metrics": None if metrics is None else metrics.to_json()},
             card=model_card(
                 name=self.out.name,
