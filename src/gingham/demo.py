@@ -61,7 +61,7 @@ def run_demo(
     data = cache_directory() / "wardrobe" / f"{count}-{_SEED}"
     if not data.is_dir():
         with reporter.bar("drawing garments", count) as bar:
-            generate(data, count, _SEED, progress=lambda done: bar.advance())
+            generate(data, count, _SEED, processes=2, progress=lambda done: bar.advance())
     train(data, load_recipe("wardrobe", changes), out, device="auto", reporter=reporter, stop_asked=stop_asked)
     tagger = Tagger.load(out)
     table = read_labels(data).split("test")

@@ -39,8 +39,8 @@ def command(
 ) -> int:
     """Tag images: files, folders, tables that list images, or with --split a labelled data set.
 
-    Folders are searched with all below them. A table (.csv, .parquet, .jsonl) has a column `image`, and boxes in x1, y1,
-    x2, y2 if it likes.
+    Folders are searched with all below them. A table (.csv, .parquet, .jsonl) has a column `image`, and may have boxes
+    in x1, y1, x2, y2.
 
     Writes one row an image in sorted order, and FILE.manifest.json beside it. Images that cannot be read get a row
     with the reason in `error`; the exit code is then 4.

@@ -20,5 +20,5 @@ def command(out: Path, count: int, seed: int) -> None:
 
     reporter = ConsoleReporter()
     with reporter.bar("drawing", count) as bar:
-        generate(out, count, seed, progress=lambda done: bar.advance())
+        generate(out, count, seed, processes=2, progress=lambda done: bar.advance())
     reporter.say(f"{out}: {count} garments")
