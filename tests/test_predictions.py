@@ -160,3 +160,9 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path, monkeypatch: 
     with pytest.raises(MachineError, match="the disk is full"):
         build().to_parquet(tmp_path / "p.parquet")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_id_that_occurs_twice_is_refused() -> None:
+    schema = AttributeSchema.of({"fit": ["tight", "loose"]})
+    with pytest.raises(SchemaError, match=r"'p\.jpg' occurs twice"):
+        Predictions(schema, ("p.jpg", "q.jpg", "p.jpg"), np.zeros((3, 2), dtype=np.float32))

@@ -114,7 +114,7 @@ def test_wrong_labels_are_one_line(refused: Refused, model: Path, wardrobe: Path
     assert "no labels found" in call(data=model.parent / "tiny-wardrobe" / "img")
     assert "no split 'tset'; there are train, val, test" in call("--split", "tset")
     assert "only fields of the data block can be set here" in call("--set", "train.epochs=3")
-    assert "did you mean 'data.image_column'" in call("--set", "data.image_colum=x")
+    assert "did you mean 'image_column'" in call("--set", "data.image_colum=x")
     spoilt = tmp_path / "spoilt"
     shutil.copytree(wardrobe, spoilt)
     labels = spoilt / "split" / "val_attr.txt"

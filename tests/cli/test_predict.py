@@ -215,6 +215,7 @@ def test_another_folder_is_made_for_the_output(gingham: Call, model: Path, photo
     assert sorted(entry.name for entry in out.parent.iterdir()) == ["tags.parquet", "tags.parquet.manifest.json"]
 
 
+@pytest.mark.filterwarnings("ignore::gingham.inference.tagger.MissingBoxWarning")
 def test_a_table_of_images_with_boxes_is_tagged(gingham: Call, box_model: Path, wardrobe: Path, tmp_path: Path) -> None:
     names = [f"img/{number:05d}.jpg" for number in (3, 1, 2)]
     lines = ["image,price,x1,y1,x2,y2", *(f"{name},9,100,60,200,240" for name in names[:2]), f"{names[2]},9,,,,"]

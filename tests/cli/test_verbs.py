@@ -16,7 +16,8 @@ from gingham.inference.features import FeatureCache
 from gingham.inference.tagger import Tagger
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
-from gingham.training.recipe import builtin_recipes, load_recipe
+from gingham.training.builtin import builtin_recipes
+from gingham.training.recipe import load_recipe
 from tests import tiny
 
 Call = Callable[..., "tuple[int, str, str]"]

@@ -172,8 +172,5 @@ def test_first_difference_of_images_or_labels_is_named():
         paired_bootstrap(replace(a, ids=("a.jpg", "d.jpg")), other)
     with pytest.raises(DataError, match=r"'b\.jpg', attribute 'fit': the label is loose in .* missing in the second"):
         paired_bootstrap(a, replace(a, targets=np.array([[0, 0], [1, -1]])))
-    twice = replace(a, ids=("a.jpg", "a.jpg"))
-    with pytest.raises(DataError, match=r"'a\.jpg' occurs twice in the second predictions"):
-        paired_bootstrap(a, twice)
     with pytest.raises(DataError, match="the second predictions: there are no targets"):
         paired_bootstrap(a, replace(a, targets=None))

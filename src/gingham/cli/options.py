@@ -85,7 +85,7 @@ def speed_options(function: _F) -> _F:
         "--workers", type=click.IntRange(1), default=2, show_default=True, help="Decoding threads."
     )(function)
     return click.option(
-        "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images in one pass of the network."
+        "--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images in one pass of the network."
     )(function)
 
 

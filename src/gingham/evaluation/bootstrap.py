@@ -148,8 +148,7 @@ def paired_bootstrap(a: Predictions, b: Predictions, *, bootstrap: int = 2000, s
 
     Raises:
         SchemaError: the schemas differ.
-        DataError: ids or targets differ (the first difference is named), an id occurs twice, there is no label at all,
-            or logits are NaN.
+        DataError: ids or targets differ (the first difference is named), there is no label at all, or logits are NaN.
         UserError: a negative number of resamples.
     """
     first, second = "the first predictions", "the second predictions"
@@ -217,10 +216,6 @@ def _difference(
 
 
 def _require_same_images(a: Labelled, b: Labelled) -> None:
-    for part, name in ((a, "first"), (b, "second")):
-        for before, after in zip(part.ids, part.ids[1:], strict=False):
-            if before == after:
-                raise DataError(f"image '{before}' occurs twice in the {name} predictions; predict each image once")
     if a.ids != b.ids:
         unshared = min(set(a.ids) ^ set(b.ids))
         has, lacks = ("first", "second") if unshared in set(a.ids) else ("second", "first")

@@ -32,7 +32,7 @@ def tag_images(
     *,
     total: int,
     options: Mapping[str, Any],
-    batch_size: int = 16,
+    batch_size: int = 8,
     workers: int = 2,
     reporter: Reporter | None = None,
 ) -> int:

@@ -173,7 +173,7 @@ class Tagger:
             result[attribute.name] = Tag(attribute.classes[best], float(probabilities[part][best]))
         return result
 
-    def stream(self, items: Iterable[Item], *, batch_size: int = 16, workers: int = 2) -> Iterator[Outcome]:
+    def stream(self, items: Iterable[Item], *, batch_size: int = 8, workers: int = 2) -> Iterator[Outcome]:
         """Tag any number of images in order, in bounded memory; unreadable ones come back with their error.
 
         Decoding runs in threads ahead of the network.
@@ -228,7 +228,7 @@ class Tagger:
         self,
         table: LabelTable,
         *,
-        batch_size: int = 16,
+        batch_size: int = 8,
         workers: int = 2,
         reporter: Reporter | None = None,
         source: Mapping[str, object] | None = None,

@@ -22,6 +22,9 @@ __all__ = ["CachedInputs", "FeatureNetwork", "Inputs", "PixelInputs", "cached_in
 
 Indices = npt.NDArray[np.int64]
 
+_BATCH = 8
+"""Images in one pass of the backbone: few enough for their activations to stay near the processor."""
+
 
 class Inputs(Protocol):
     """Two sources of batches, addressed by row of the training or validation table."""
@@ -149,8 +152,8 @@ def cached_inputs(
         return view(decode(train.path(row)), _box(train, row), preprocess, augment, rng)
 
     def compute(positions: Sequence[int]) -> Iterator[npt.NDArray[np.float16]]:
-        chunks = [positions[start : start + 32] for start in range(0, len(positions), 32)]
-        load = prefetch(chunks, lambda chunk: np.stack([pixels(item) for item in chunk]), workers=workers, depth=4)
+        chunks = [positions[start : start + _BATCH] for start in range(0, len(positions), _BATCH)]
+        load = prefetch(chunks, lambda chunk: np.stack([pixels(item) for item in chunk]), workers=workers, depth=8)
         with torch.inference_mode():
             for batch in load:
                 yield network.features(torch.from_numpy(batch).to(device)).half().cpu().numpy()
