@@ -32,9 +32,9 @@ def _gradient_norm(self: Fit) -> float:
 
 def _step(self, batch, parts, rate):  # type: ignore[no-untyped-def]
     _orders.append(batch.tolist())
-    loss, matrices = _Recorder.step(self, batch, parts, rate)
-    _losses.append(loss)
-    return loss, matrices
+    done = _Recorder.step(self, batch, parts, rate)
+    _losses.append(done.loss)
+    return done
 
 
 if __name__ == "__main__":

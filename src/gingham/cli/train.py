@@ -1,5 +1,6 @@
 """`gingham train`."""
 
+import os
 from pathlib import Path
 
 import click
@@ -35,13 +36,15 @@ def command(
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings
     from gingham.errors import ExitCode, UserError
     from gingham.evaluation.tables import metrics_table
+    from gingham.progress import Reporter
     from gingham.training.estimate import warn_if_slow
     from gingham.training.interrupt import stop_on_sigterm
     from gingham.training.loop import Stopped
     from gingham.training.recipe import load_recipe
     from gingham.training.run import is_main_process, resume, train
 
-    reporter = ConsoleReporter()
+    # Of several processes the first one speaks.
+    reporter = ConsoleReporter() if os.environ.get("RANK", "0") == "0" else Reporter()
     show_warnings(reporter)
     chosen = None if recipe is None and going_on else load_recipe(recipe or "laptop", changes)
     if going_on and recipe is None and changes:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,14 @@ __all__ = ["Fit", "Stopped"]
 
 class Stopped(BaseException):
     """Somebody asked the run to stop; it saved a checkpoint first. Not an error: `except Exception` lets it through."""
+
+
+class _Step(NamedTuple):
+    """What one optimiser step gave, over all processes: loss, confusion matrices, whether somebody asked to stop."""
+
+    loss: float
+    matrices: list[npt.NDArray[np.int64]]
+    stop: bool
 
 
 @dataclass
@@ -114,14 +122,14 @@ class Fit:
         rate = 0.0
         for batch in batches:
             rate = learning_rate_at(state.step, self.total_steps, self.options)
-            loss, matrices = self._step(batch, [next(loaded) for _ in range(self.options.accumulation)], rate)
+            done = self._step(batch, [next(loaded) for _ in range(self.options.accumulation)], rate)
             state.step += 1
             state.step_in_epoch += 1
-            state.loss_sum += loss
-            state.matrices = [old + new for old, new in zip(state.matrices, matrices, strict=True)]
+            state.loss_sum += done.loss
+            state.matrices = [old + new for old, new in zip(state.matrices, done.matrices, strict=True)]
             state.seconds = time.monotonic() - started
-            advance(1, f"loss {loss:.3f} {note}")
-            if self.stop_asked() and state.step_in_epoch < len(batches) + remaining.start:
+            advance(1, f"loss {done.loss:.3f} {note}")
+            if done.stop and state.step_in_epoch < len(batches) + remaining.start:
                 loaded.close()
                 self.save(state)
                 raise Stopped
@@ -159,16 +167,17 @@ class Fit:
         # one image, without any weight.
         return part, self.inputs.train(epoch, part if len(part) else np.zeros(1, dtype=np.int64))
 
-    def _step(
-        self, batch: Indices, parts: list[tuple[Indices, Tensor]], rate: float
-    ) -> tuple[float, list[npt.NDArray[np.int64]]]:
-        """One optimiser step on a global batch; returns its loss and confusion matrices over all processes."""
+    def _step(self, batch: Indices, parts: list[tuple[Indices, Tensor]], rate: float) -> _Step:
+        """One optimiser step on a global batch; what it returns is the same in all processes."""
         schema, device = self.train_table.schema, self.accelerator.device
         targets = self.train_table.targets
         # Every process knows the labels of the whole batch, so the global denominators need no communication.
         denominators = self.loss.denominators(*soft_targets(torch.from_numpy(targets[batch]).to(device), schema))
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        hits = torch.zeros(sum(size * size for size in schema.sizes), dtype=torch.float64, device=device)
+        exact = torch.float32 if device.type == "mps" else torch.float64
+        total = torch.zeros((), dtype=exact, device=device)
+        hits = torch.zeros(sum(size * size for size in schema.sizes), dtype=exact, device=device)
+        # One process may get a signal that the others don't: they all stop after the same step.
+        stop = torch.tensor([float(self.stop_asked())], dtype=exact, device=device)
         for number, (part, inputs) in enumerate(parts):
             soft, mask = soft_targets(torch.from_numpy(targets[part]).to(device), schema)
             if not len(part):
@@ -182,12 +191,12 @@ class Fit:
                 loss = self.loss(logits, soft, mask, denominators).total
                 # Gradients are averaged over processes; the loss is a sum over them.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
-            total += loss.detach().double()
+            total += loss.detach().to(exact)
             if len(part):
                 predicted = _best_classes(logits.detach().float().cpu().numpy(), self.train_table)
                 matrices = confusion_matrices(targets[part], predicted, schema)
                 hits += torch.from_numpy(np.concatenate([matrix.ravel() for matrix in matrices])).to(device)
-        summed = self.accelerator.reduce(torch.cat([total[None], hits]), reduction="sum").cpu().numpy()
+        summed = self.accelerator.reduce(torch.cat([total[None], stop, hits]), reduction="sum").cpu().numpy()
         value = float(summed[0])
         norm = self._gradient_norm()
         if not np.isfinite(value) or not np.isfinite(norm):
@@ -199,8 +208,9 @@ class Fit:
         self.optimizer.step()
         self.optimizer.zero_grad()
         ends = np.cumsum([size * size for size in schema.sizes])[:-1]
-        flat = np.split(np.rint(summed[1:]).astype(np.int64), ends)
-        return value, [part.reshape(size, size) for part, size in zip(flat, schema.sizes, strict=True)]
+        flat = np.split(np.rint(summed[2:]).astype(np.int64), ends)
+        summed_matrices = [part.reshape(size, size) for part, size in zip(flat, schema.sizes, strict=True)]
+        return _Step(value, summed_matrices, bool(summed[1]))
 
     def _gradient_norm(self) -> float:
         """The norm of the whole gradient, which is then clipped if the recipe says so."""

@@ -1,0 +1,96 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+
+Call = Callable[..., tuple[int, str, str]]
+Refused = Callable[..., str]
+
+_SMALL = [
+    f"--set={change}"
+    for change in (
+        "model.backbone=test_resnet",
+        "model.weights=none",
+        "model.query2label.width=16",
+        "model.query2label.ffn=16",
+        "preprocess.size=64",
+        "augment.resize=72",
+        "train.max_steps=1",
+        "train.batch_size=4",
+    )
+]
+
+
+@pytest.fixture
+def spoilt(wardrobe: Path, tmp_path: Path) -> Path:
+    """A copy of the wardrobe that a test may damage."""
+    return Path(shutil.copytree(wardrobe, tmp_path / "spoilt"))
+
+
+def test_a_run_from_the_command_line(gingham: Call, wardrobe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, stdout, stderr = gingham("train", "--data", wardrobe, "--recipe", "report", "--out", out, *_SMALL)
+    assert code == 0
+    assert stdout.startswith("mean class accuracy")
+    assert "no GPU" in stderr
+    assert "epoch 1/20" in stderr
+    assert gingham("evaluate", out, "--data", wardrobe)[0] == 0
+    code, stdout, stderr = gingham("train", "--resume", "--out", out)
+    assert code == 0
+    assert "going on from step-000000001" in stderr
+
+
+def test_the_report_without_weights_says_how_to_get_them(
+    refused: Refused, wardrobe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    message = refused("train", "--data", wardrobe, "--recipe", "report", "--out", tmp_path / "run")
+    assert "hf download" in message
+    assert "model.weights" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_data_is_named_before_training(refused: Refused, wardrobe: Path, spoilt: Path, tmp_path: Path) -> None:
+    def call(data: Path) -> str:
+        return refused("train", "--data", data, "--recipe", "report", "--out", tmp_path / "run", *_SMALL)
+
+    assert "no such file or folder" in call(tmp_path / "nothing")
+    assert "no labels found" in call(wardrobe / "img")
+    labels = spoilt / "split" / "train_attr.txt"
+    lines = labels.read_text().splitlines()
+    labels.write_text("\n".join(lines[:-2]) + "\n")
+    assert "train_attr.txt has 12 rows" in call(spoilt)
+    labels.write_text("\n".join([*lines[:4], "9 0 0 0 0 0", *lines[5:]]) + "\n")
+    assert "train_attr.txt:5: attribute 'pattern' has label 9, expected 0..6" in call(spoilt)
+    labels.write_text("\n".join(lines) + "\n")
+    (spoilt / "img" / "00003.jpg").unlink()
+    assert "train.txt:4: image 'img/00003.jpg' is not in" in call(spoilt)
+    (spoilt / "img" / "00003.jpg").write_text("not a picture")
+    # All 14 in the one batch.
+    whole = ("--set", "train.batch_size=14")
+    message = refused("train", "--data", spoilt, "--recipe", "report", "--out", tmp_path / "run", *_SMALL, *whole)
+    assert "img/00003.jpg: no image of a known format" in message
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_wrong_calls_say_what_is_missing(refused: Refused, wardrobe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert "--data" in refused("train", "--recipe", "laptop", "--out", out)
+    assert "--recipe" in refused("train", "--data", wardrobe, "--out", out)
+    assert "did you mean 'train.epochs'" in refused(
+        "train", "--data", wardrobe, "--recipe", "laptop", "--out", out, "--set", "train.epoch=3"
+    )
+    assert "not a run that can go on" in refused("train", "--resume", "--out", out)
+    assert "--set" in refused("train", "--resume", "--out", out, "--set", "train.epochs=3")
+    assert "--init" in refused("train", "--resume", "--out", out, "--init", out)
+    assert "--device" in refused("train", "--data", wardrobe, "--recipe", "laptop", "--out", out, "--device", "abacus")
+    tiny.bundle(tmp_path / "model")
+    assert "its backbone is test_resnet" in refused(
+        "train", "--data", wardrobe, "--recipe", "wardrobe", "--out", out, "--init", tmp_path / "model"
+    )
+    assert not out.exists()
