@@ -74,7 +74,7 @@ def test_wrong_data_is_named_before_training(refused: Refused, wardrobe: Path, s
     # All 14 in the one batch.
     whole = ("--set", "train.batch_size=14")
     message = refused("train", "--data", spoilt, "--recipe", "report", "--out", tmp_path / "run", *_SMALL, *whole)
-    assert "img/00003.jpg: no image of a known format" in message
+    assert "img/00003.jpg: not a readable image" in message
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 

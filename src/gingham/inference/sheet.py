@@ -14,7 +14,7 @@ from gingham.storage import write_bytes
 
 __all__ = ["tagged_sheet"]
 
-_SIDE, _GAP, _LINE, _TEXT = 210, 18, 17, 13
+_SIDE, _GAP, _LINE, _TEXT = 180, 16, 17, 12
 _PAPER, _INK, _FAINT, _WRONG, _BAR = "#ffffff", "#1c1e21", "#8a8f98", "#b3261e", "#dfe5ee"
 
 
@@ -62,6 +62,5 @@ def tagged_sheet(
                 (left + 2 * _SIDE - 6, y + 1), f"{np.floor(100 * confidence):.0f}%", fill=_FAINT, font=font, anchor="ra"
             )
     buffer = io.BytesIO()
-    # 256 colours are enough for a sheet, and a third of the bytes.
-    page.quantize(256).save(buffer, "PNG", optimize=True)
+    page.save(buffer, "PNG", optimize=True)
     write_bytes(out, buffer.getvalue())
