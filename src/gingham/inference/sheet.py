@@ -14,7 +14,7 @@ from gingham.storage import write_bytes
 
 __all__ = ["tagged_sheet"]
 
-_SIDE, _GAP, _LINE, _TEXT = 180, 16, 17, 12
+_SIDE, _GAP, _LINE, _TEXT = 190, 16, 17, 11
 _PAPER, _INK, _FAINT, _WRONG, _BAR = "#ffffff", "#1c1e21", "#8a8f98", "#b3261e", "#dfe5ee"
 
 
