@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from gingham.errors import ImageError
 
-__all__ = ["ImageWarning", "upright_rgb"]
+__all__ = ["ImageWarning", "bands", "upright_rgb"]
 
 
 class ImageWarning(UserWarning):
@@ -30,7 +31,14 @@ _TURNS = {
 """EXIF orientation -> what makes the image upright."""
 
 
+_BAND = 1 << 20
+"""Pixels that are converted at a time, so that what comes in between stays small beside the image."""
+
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+
+
+Range = tuple[float, float]
+"""The values that become black and white."""
 
 
 def upright_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -42,32 +50,33 @@ def upright_rgb(image: Image.Image, name: str) -> Image.Image:
     - Colours are converted to sRGB by the image's ICC profile. One that is broken, or made for another kind of image,
       is left out of account, with an `ImageWarning`.
 
+    Beside the image and the result (4 bytes a pixel) it takes a few megabytes; to turn it, the result once more.
+
     Args:
-        image: a loaded image of any mode.
+        image: a loaded image of any mode; it is left as it is.
         name: what warnings and errors call it.
 
     Raises:
         ImageError: `unsupported`: float pixels that are not finite.
     """
-    profile = image.info.get("icc_profile")
     turn = _TURNS.get(_orientation(image))
-    image = _eight_bits(image, name)
-    if turn is not None:
-        image = image.transpose(turn)
-    alpha = None
-    if image.has_transparency_data:
-        with_alpha = image.convert("RGBA")
-        alpha = with_alpha.getchannel("A")
-        image = with_alpha.convert("RGB")
-    elif image.mode not in {"RGB", "L", "CMYK", "LAB"}:
-        image = image.convert("RGB")
-    image = _to_srgb(image, profile, name)
-    if alpha is not None:
-        page = Image.new("RGB", image.size, "white")
-        page.paste(image, mask=alpha)
-        return page
-    image.info = {}
-    return image
+    deep = _range(image, name) if image.mode.startswith("I") or image.mode == "F" else None
+    mode, transform = _to_srgb(image, deep, name)
+    if deep is None and transform is None and not image.has_transparency_data:
+        page = image.convert("RGB")
+    else:
+        page = Image.new("RGB", image.size)
+        for box in bands(image):
+            page.paste(_on_white(image.crop(box), deep, mode, transform), box)
+    page.info = {}
+    return page if turn is None else page.transpose(turn)
+
+
+def bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes that cut an image into strips from top to bottom, of about a million pixels each."""
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield 0, top, image.width, min(top + rows, image.height)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -79,56 +88,88 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _eight_bits(image: Image.Image, name: str) -> Image.Image:
-    """Deep greys as `L`, or `LA` if one of their values stands for transparent; other images as they are."""
-    key = image.info.get("transparency")
-    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
-        # A PNG of 16 bits a channel: Pillow keeps the high byte of the pixels, but both of the transparent colour.
-        image = image.copy()
-        image.info["transparency"] = tuple(value >> 8 for value in key)
-        return image
-    if not (image.mode.startswith("I") or image.mode == "F"):
-        return image
-    values = np.asarray(image)
-    low, high = _range(image, values, name)
-    # 24 bits of float32 are enough for 16-bit values, and half the memory.
-    wide: npt.NDArray[Any] = values.astype(np.float32 if image.mode.startswith("I;") else np.float64)
-    grey = Image.fromarray(np.rint((wide - low) * (255.0 / (high - low))).astype(np.uint8))
-    if isinstance(key, int):
-        return Image.merge("LA", (grey, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
-    return grey
-
-
-def _range(image: Image.Image, values: npt.NDArray[Any], name: str) -> tuple[float, float]:
-    """Which values become black and white."""
+def _range(image: Image.Image, name: str) -> Range:
+    """Which values of a deep grey image become black and white."""
     tags = getattr(image, "tag_v2", {})  # of TIFF files
     if image.mode.startswith("I;"):
         top = 4095.0 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535.0
         # Pillow turns "0 is white" round for 8 bits, but not for 16.
         return (top, 0.0) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else (0.0, top)
-    if not np.isfinite(values).all():
-        raise ImageError("unsupported", f"{name}: float pixels that are not finite; convert it to 8 bits")
-    least, greatest = float(values.min()), float(values.max())
+    ends = []
+    for box in bands(image):
+        values = np.asarray(image.crop(box))
+        if not np.isfinite(values).all():
+            raise ImageError("unsupported", f"{name}: float pixels that are not finite; convert it to 8 bits")
+        ends += [float(values.min()), float(values.max())]
+    least, greatest = min(ends), max(ends)
     for top in (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0):
         if least >= 0 and greatest <= top:
             return 0.0, top
     return least, greatest if greatest > least else least + 1.0
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None, name: str) -> Image.Image:
-    """An image of mode RGB, L, CMYK or LAB as RGB in sRGB."""
-    if profile:
+def _on_white(
+    band: Image.Image, deep: Range | None, mode: str, transform: ImageCms.ImageCmsTransform | None
+) -> Image.Image:
+    colours, alpha = _opaque(band, deep)
+    colours = colours if colours.mode == mode else colours.convert(mode)
+    colours = colours.convert("RGB") if transform is None else transform.apply(colours)
+    if alpha is None:
+        return colours
+    page = Image.new("RGB", band.size, "white")
+    page.paste(colours, mask=alpha)
+    return page
+
+
+def _opaque(band: Image.Image, deep: Range | None) -> tuple[Image.Image, Image.Image | None]:
+    """The colours of a part of an image, in mode RGB, L, CMYK or LAB, and how opaque they are, if they are not."""
+    key = band.info.get("transparency")
+    if deep is not None:
+        return _grey(band, deep, key)
+    if band.mode == "La":
+        band = band.convert("LA")  # the only mode that Pillow converts it to
+    if band.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
+        # A PNG of 16 bits a channel: Pillow keeps the high byte of the pixels, but both of the transparent colour.
+        band.info["transparency"] = tuple(value >> 8 for value in key)
+    if band.has_transparency_data:
+        with_alpha = band.convert("RGBA")
+        return with_alpha.convert("RGB"), with_alpha.getchannel("A")
+    return (band if band.mode in {"RGB", "L", "CMYK", "LAB"} else band.convert("RGB")), None
+
+
+def _grey(band: Image.Image, deep: Range, key: object) -> tuple[Image.Image, Image.Image | None]:
+    """Deep greys in 8 bits; a PNG may say that one of their values stands for transparent."""
+    low, high = deep
+    values = np.asarray(band)
+    # 24 bits of float32 are enough for 16-bit values.
+    wide: npt.NDArray[Any] = values.astype(np.float32 if band.mode.startswith("I;") else np.float64)
+    grey = Image.fromarray(np.rint((wide - low) * (255.0 / (high - low))).astype(np.uint8))
+    if not isinstance(key, int):
+        return grey, None
+    return grey, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image, deep: Range | None, name: str) -> tuple[str, ImageCms.ImageCmsTransform | None]:
+    """The mode that the image's colours are to be in, and what makes them sRGB then; None = they are."""
+    mode = _opaque(image.crop((0, 0, 1, 1)), deep)[0].mode
+    if profile := image.info.get("icc_profile"):
         try:
-            space = _space(profile)
-            if space == "GRAY" and image.mode == "RGB" and _is_grey(image):
-                image = image.convert("L")
-            elif space == "RGB" and image.mode == "L":
-                image = image.convert("RGB")
-            return _transform(profile, image.mode).apply(image)
+            return _profiled(image, deep, mode, profile)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as failure:
             text = f"{name}: its colour profile is broken and ignored ({failure})"
             warnings.warn(text, ImageWarning, stacklevel=2)
-    return _transform(None, "LAB").apply(image) if image.mode == "LAB" else image.convert("RGB")
+    return mode, _transform(None, "LAB") if mode == "LAB" else None
+
+
+def _profiled(
+    image: Image.Image, deep: Range | None, mode: str, profile: bytes
+) -> tuple[str, ImageCms.ImageCmsTransform | None]:
+    space = _space(profile)
+    if space == "GRAY" and mode == "RGB" and all(_is_grey(_opaque(image.crop(box), deep)[0]) for box in bands(image)):
+        mode = "L"
+    elif space == "RGB" and mode == "L":
+        mode = "RGB"
+    return mode, _transform(profile, mode)
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -142,8 +183,17 @@ def _space(profile: bytes) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform:
-    """From a profile (None = plain LAB) to sRGB. Threads may share it: LittleCMS keeps no state while it converts."""
+def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From a profile (None = plain LAB) to sRGB; None = it is sRGB. Threads may share it: LittleCMS keeps no state."""
     source = ImageCms.createProfile("LAB") if profile is None else BytesIO(profile)
     target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    return ImageCms.ImageCmsTransform(ImageCms.ImageCmsProfile(source), target, mode, "RGB")
+    transform = ImageCms.ImageCmsTransform(ImageCms.ImageCmsProfile(source), target, mode, "RGB")
+    return None if mode == "RGB" and _changes_nothing(transform) else transform
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether colours stay within one step of 255, which is rounding: most photos have a profile that says sRGB."""
+    steps = np.linspace(0, 255, 33).round().astype(np.uint8)
+    grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(33, -1, 3)
+    changed = np.asarray(transform.apply(Image.fromarray(grid)))
+    return int(np.abs(changed.astype(np.int16) - grid).max()) <= 1
