@@ -19,7 +19,7 @@ from gingham.data.pixels import ImageWarning
 from gingham.data.worker import read_frame, write_frame
 from gingham.errors import ImageError
 
-__all__ = ["DecoderProcess", "IsolatedDecoder", "Reply"]
+__all__ = ["DecoderProcess", "IsolatedDecoder", "LostError", "Reply"]
 
 _PROGRAM = "gingham.data.worker"
 _PIPE = 1 << 20
@@ -29,7 +29,7 @@ _MEMORY_PER_PIXEL = 16
 """What the decoders of the formats take at most, with both the decoded and the converted image."""
 
 
-class _LostError(Exception):
+class LostError(Exception):
     """The process died, was too slow, or answered nonsense; the text says which."""
 
 
@@ -72,7 +72,7 @@ class DecoderProcess:
         """Decode one image.
 
         Raises:
-            _LostError: there is no reply; the process is to be replaced.
+            LostError: there is no reply; the process is to be replaced.
         """
         clock = threading.Timer(seconds, self._kill_late)
         clock.daemon = True
@@ -81,17 +81,17 @@ class DecoderProcess:
         try:
             reply = self._exchange(source, name)
         except (ValueError, KeyError, TypeError):
-            raise _LostError("its decoder gave no proper answer") from None
+            raise LostError("its decoder gave no proper answer") from None
         except (EOFError, OSError):
             pass  # the process is gone
         finally:
             clock.cancel()
             clock.join()  # it may be about to kill
         if self._late:
-            raise _LostError(f"not decoded within {seconds:g} s")
+            raise LostError(f"not decoded within {seconds:g} s")
         if reply is None:
             code = self._process.wait()
-            raise _LostError(f"it crashed the image decoder ({f'signal {-code}' if code < 0 else f'exit code {code}'})")
+            raise LostError(f"it crashed the image decoder ({f'signal {-code}' if code < 0 else f'exit code {code}'})")
         return reply
 
     def _exchange(self, source: Path | bytes, name: str) -> Reply:
@@ -171,7 +171,7 @@ class IsolatedDecoder:
             if process is not None:
                 process.close(kill=True)
             process = None
-            if isinstance(failure, _LostError):
+            if isinstance(failure, LostError):
                 raise ImageError("unreadable", f"{name}: {failure}") from None
             raise
         finally:

@@ -16,8 +16,9 @@ from typing import IO, Any
 
 from PIL import Image
 
+from gingham.data.bands import bands
 from gingham.data.decode import decode
-from gingham.data.pixels import ImageWarning, bands
+from gingham.data.pixels import ImageWarning
 from gingham.errors import ImageError
 
 __all__ = ["read_frame", "serve", "write_frame"]
