@@ -32,7 +32,7 @@ def tag_images(
     *,
     total: int,
     options: Mapping[str, Any],
-    batch_size: int = 8,
+    batch_size: int | None = None,
     workers: int = 2,
     reporter: Reporter | None = None,
 ) -> int:
@@ -47,7 +47,7 @@ def tag_images(
         out: a `.csv`, `.parquet` or `.jsonl` file; an older one is replaced when the new one is whole.
         total: number of items, for the progress bar.
         options: what the manifest shall say of the call.
-        batch_size: images in one pass of the network.
+        batch_size: images in one pass of the network; see `Tagger.batch_size`.
         workers: decoding threads.
         reporter: shows progress.
 
@@ -115,9 +115,7 @@ def _write_csv(out: Path, schema: AttributeSchema) -> Iterator[Write]:
         writer.writeheader()
 
         def write(row: Row) -> None:
-            writer.writerow(
-                {name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()}
-            )
+            writer.writerow(row)  # numbers with as many digits as tell them from all others
 
         yield write
 
