@@ -17,7 +17,7 @@ from gingham.data import worker
 
 
 def decode(source: Path | bytes, *, name: str, max_pixels: int) -> Image.Image:
-    match source:
+    match source.read_bytes() if isinstance(source, Path) else source:
         case b"crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         case b"exit":
