@@ -30,17 +30,16 @@ def outcome(name: str, data: bytes) -> str:
 
 
 def test_photos_of_all_orientations_are_upright(shared: Path) -> None:
-    for kind, size in (("Landscape", (16, 12)), ("Portrait", (12, 16))):
-        found = members(shared / "image-corpus/exif-orientation.tar.xz")
-        upright = [
-            np.asarray(decode_bytes(data).resize(size), dtype=float)
-            for name, data in found
-            if kind in name and name.endswith(".jpg")
-        ]
-        assert len(upright) == 9
-        for pixels in upright:
-            # The photos carry their number in the picture, and nothing else differs.
-            assert abs(pixels - upright[0]).mean() < 6
+    """Against the photo that is stored upright, in full size. The 16 show their number, and were compressed anew."""
+    photos = dict(members(shared / "image-corpus/exif-orientation.tar.xz"))
+    for kind, shape in (("Landscape", (1200, 1800, 3)), ("Portrait", (1800, 1200, 3))):
+        first, *turned = (
+            np.asarray(decode_bytes(photos[f"exif/{kind}_{number}.jpg"])).astype(np.int16) for number in range(1, 9)
+        )
+        assert {pixels.shape for pixels in (first, *turned)} == {shape}
+        # In 255ths.
+        assert max(np.abs(pixels - first).mean() for pixels in turned) <= 4
+        assert min(np.abs(wrong - first).mean() for wrong in (first[::-1], first[:, ::-1], first[::-1, ::-1])) > 40
 
 
 def refused_by_us_alone() -> set[str]:
