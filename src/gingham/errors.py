@@ -16,6 +16,7 @@ __all__ = [
     "SchemaError",
     "UserError",
     "WeightsError",
+    "one_line",
 ]
 
 
@@ -83,3 +84,8 @@ class MachineError(GinghamError):
     """The machine ran out of something (disk, memory) or refused it (permissions)."""
 
     exit_code = ExitCode.MACHINE
+
+
+def one_line(failure: BaseException) -> str:
+    """What a library's error says, for a message of ours; its class, if it says nothing."""
+    return " ".join(str(failure).split()) or type(failure).__name__

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gingham.errors import BundleError, SchemaError
+from gingham.errors import BundleError, SchemaError, one_line
 from gingham.schema import AttributeSchema
 from gingham.storage import atomic_file
 
@@ -115,7 +115,7 @@ class Predictions:
         except FileNotFoundError:
             raise BundleError(f"{path}: no such file") from None
         except (pa.ArrowInvalid, OSError) as failure:
-            raise BundleError(f"{path}: not a readable Parquet file ({failure})") from None
+            raise BundleError(f"{path}: not a readable Parquet file ({one_line(failure)})") from None
         metadata = table.schema.metadata or {}
         try:
             header = json.loads(metadata[b"gingham"])

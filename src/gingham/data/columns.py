@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gingham.errors import DataError
+from gingham.errors import DataError, one_line
 
 __all__ = ["READERS", "Columns", "read_columns"]
 
@@ -166,7 +166,7 @@ def _read_parquet(file: Path, data: bytes) -> Columns:
         # Not `read_table`, which would also make columns of folder names such as `split=train`.
         table = pq.ParquetFile(pa.BufferReader(data)).read()
     except (pa.ArrowException, OSError) as failure:
-        raise DataError(f"{file}: not a readable Parquet file ({failure})") from None
+        raise DataError(f"{file}: not a readable Parquet file ({one_line(failure)})") from None
     names = [name.strip() for name in table.column_names]
     _check_header(file, names)
     cells = {name: column.to_pylist() for name, column in zip(names, table.columns, strict=True)}

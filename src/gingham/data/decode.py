@@ -12,7 +12,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gingham.data.containers import is_cut_off, other_format, visible_damage
 from gingham.data.pixels import upright_rgb
-from gingham.errors import ImageError
+from gingham.errors import ImageError, one_line
 
 __all__ = ["FORMATS", "MAX_PIXELS", "decode", "decode_bytes"]
 
@@ -87,7 +87,7 @@ def _read(path: Path, max_pixels: int) -> bytes:
 
 def _diagnose(failure: Exception, data: bytes, name: str) -> tuple[str, str]:
     """Reason and message for what Pillow raised."""
-    text = " ".join(str(failure).split()) or type(failure).__name__
+    text = one_line(failure)
     lower = text.lower()
     if isinstance(failure, Image.DecompressionBombError):
         return "too_large", f"{name}: more pixels than the limit"
