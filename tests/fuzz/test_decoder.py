@@ -80,7 +80,7 @@ def test_many_spoilt_images() -> None:
     with IsolatedDecoder(processes=1, max_pixels=MAX_PIXELS) as decoder:
 
         @given(SPOILT)
-        @settings(max_examples=30_000, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @settings(max_examples=20_000, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
         def search(data: bytes) -> None:
             image_or_named_error(decoder.decode, data)
 

@@ -84,7 +84,8 @@ def check_message(text: str, folder: Path) -> None:
     assert "\n" not in text
     file, row, line = where.groups()
     if line:
-        assert 1 <= int(line) <= (folder / file).read_bytes().count(b"\n") + 1, text
+        data = (folder / file).read_bytes()
+        assert 1 <= int(line) <= data.count(b"\n") + data.count(b"\r") + 1, text
     if row:
         assert 1 <= int(row) <= len(ROWS), text
 
