@@ -38,7 +38,7 @@ class DemoResult:
 def run_demo(
     out: Path,
     *,
-    count: int = 2400,
+    count: int = 4000,
     changes: tuple[str, ...] = (),
     reporter: Reporter,
     stop_asked: Callable[[], bool] = lambda: False,
