@@ -42,6 +42,7 @@ from gingham.training.inputs import FeatureNetwork, PixelInputs, cached_inputs
 from gingham.training.interrupt import Stop
 from gingham.training.loop import Fit
 from gingham.training.optim import build_optimizer
+from gingham.training.processes import lost_processes
 from gingham.training.recipe import Recipe, load_recipe
 from gingham.training.weights import load_best, load_trained, start_from, trained_tensors
 
@@ -78,7 +79,7 @@ def train(
         Stopped: see `stop`.
     """
     require_unused(out)
-    with ExitStack() as held:
+    with lost_processes(), ExitStack() as held:
 
         def start() -> None:
             held.enter_context(claim(out))
@@ -119,7 +120,7 @@ def resume(
     own = load_recipe(str(file))
     if recipe is not None and recipe != own:
         raise UserError(f"{out}: --resume goes on with the run's own recipe, but {first_difference(own, recipe)}")
-    with ExitStack() as held:
+    with lost_processes(), ExitStack() as held:
         run = _Run.prepare(
             data or origin.data, own, out, origin.init, device, reporter, lambda: held.enter_context(claim(out))
         )
