@@ -60,6 +60,25 @@ with stop_on_signals() as stop:
     assert (done.returncode, done.stdout) == ((0, "patient to the end 143\n") if launched else (143, "")), done.stderr
 
 
+def test_a_process_that_waits_for_another_one_is_not_waited_for() -> None:
+    """Python's handlers don't run while the main thread is inside of a call that does not return."""
+    code = """
+import ctypes, os, signal, threading, time
+from gingham.training import interrupt
+interrupt._OVERDUE = 0.4
+def send():
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+with interrupt.stop_on_signals():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=send).start()
+    ctypes.CDLL(None).sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=40)
+    assert (done.returncode, done.stderr) == (143, "")
+
+
 def test_a_run_that_gets_sigterm_saves_leaves_with_143_and_goes_on(
     photos: Path, tiny: Callable[..., Recipe], tmp_path: Path
 ) -> None:

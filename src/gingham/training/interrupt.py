@@ -1,6 +1,7 @@
 """SIGTERM and Ctrl-C during training: finish the step, save, leave. A second one ends the process at once."""
 
 import os
+import select
 import signal
 import threading
 import time
@@ -15,6 +16,8 @@ __all__ = ["Stop", "Stopped", "stop_on_signals"]
 _EXIT_CODES = {signal.SIGTERM: ExitCode.TERMINATED, signal.SIGINT: ExitCode.INTERRUPTED}
 _ONE_EVENT = 2.0
 """Seconds. Processes under torchrun get a signal twice: from whoever sends it to all, and passed on by torchrun."""
+_OVERDUE = 4.0
+"""Seconds that the main thread has to act upon a signal outside of patient blocks."""
 
 
 class Stopped(BaseException):
@@ -44,18 +47,18 @@ class _SignalStop(Stop):
     """Raises `Stopped` in the main thread when the first signal comes; in a patient block, at its end."""
 
     def __init__(self) -> None:
-        self._asked = self._patient = False
+        self._asked = self.patient = False
 
     def asked(self) -> bool:
         return self._asked
 
     @contextmanager
     def patiently(self) -> Iterator[None]:
-        self._patient = True
+        self.patient = True
         try:
             yield
         finally:
-            self._patient = False
+            self.patient = False
         if self._asked:
             raise Stopped
 
@@ -63,22 +66,33 @@ class _SignalStop(Stop):
         if self._asked:
             return
         self._asked, self.exit_code = True, _EXIT_CODES[signal.Signals(number)]
-        if not self._patient:
+        if not self.patient:
             raise Stopped
 
 
-def _leave_at_the_second(numbers: int) -> None:
-    """Read the numbers of the signals that come. A thread's: the main one may be deep in a long computation."""
-    first = 0.0
+def _watch(numbers: int, stop: _SignalStop) -> None:
+    """Read the numbers of the signals that come, and end the process where its main thread cannot.
+
+    That may be deep in a long computation when the second signal comes, or wait for a process that is no more.
+    """
+    came = 0.0
     exit_code = ExitCode.TERMINATED
-    while number := os.read(numbers, 1):
+    while True:
+        settled = not came or stop.asked()
+        if not select.select([numbers], [], [], None if settled else _OVERDUE / 4)[0]:
+            if not stop.asked() and not stop.patient and time.monotonic() - came > _OVERDUE:
+                os._exit(exit_code)
+            continue
+        number = os.read(numbers, 1)
+        if not number:
+            os.close(numbers)
+            return
         if number[0] not in _EXIT_CODES:
             continue
-        if not first:
-            first, exit_code = time.monotonic(), _EXIT_CODES[signal.Signals(number[0])]
-        elif "TORCHELASTIC_RUN_ID" not in os.environ or time.monotonic() - first > _ONE_EVENT:
+        if not came:
+            came, exit_code = time.monotonic(), _EXIT_CODES[signal.Signals(number[0])]
+        elif "TORCHELASTIC_RUN_ID" not in os.environ or time.monotonic() - came > _ONE_EVENT:
             os._exit(exit_code)
-    os.close(numbers)
 
 
 @contextmanager
@@ -93,7 +107,7 @@ def stop_on_signals() -> Iterator[Stop]:
     stop = _SignalStop()
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    threading.Thread(target=_leave_at_the_second, args=(reading,), daemon=True, name="gingham-signals").start()
+    threading.Thread(target=_watch, args=(reading, stop), daemon=True, name="gingham-signals").start()
     previous_writing = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     previous = {number: signal.signal(number, stop.handle) for number in _EXIT_CODES}
     try:
