@@ -34,7 +34,7 @@ _CHANGES = {
     "serialize_file",  # of safetensors
 }
 _IDENTITY = {"recipe": "abc", "processes": 1}
-_PAGE = 4096
+_PAGE, _CUTS = 4096, 32
 _WRONG = 99
 
 
@@ -216,7 +216,8 @@ def _ways(save: Save, fresh: Path, stride: int) -> Iterator[tuple[str, int, rang
         save.do(copy, 2)
     shutil.rmtree(copy)
     steps = range(1, counter.count + 1, stride)
-    sizes = range(1, max(path.stat().st_size for path in fresh.rglob("*") if path.is_file()), _PAGE * stride)
+    largest = max(path.stat().st_size for path in fresh.rglob("*") if path.is_file())
+    sizes = range(1, largest, max(_PAGE, largest // _CUTS) * stride)
     yield "killed at a step", -signal.SIGKILL, steps, lambda folder, at: _disturbed(save, folder, at, _kill)
     yield "disk full at a step", 3, steps, lambda folder, at: _disturbed(save, folder, at, _fail)
     yield "killed in a write", -signal.SIGXFSZ, sizes, lambda folder, at: _cut_off(save, folder, at, signal.SIG_DFL)
