@@ -1,6 +1,5 @@
 """The demo: the whole path on synthetic garments, from nothing to tags."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from gingham.inference.sheet import tagged_sheet
 from gingham.inference.tagger import Tagger
 from gingham.progress import Reporter
 from gingham.storage import cache_directory, write_json
+from gingham.training.interrupt import Stop
 from gingham.training.recipe import load_recipe
 from gingham.training.run import train
 from gingham.wardrobe import generate
@@ -41,7 +41,7 @@ def run_demo(
     count: int = 4000,
     changes: tuple[str, ...] = (),
     reporter: Reporter,
-    stop_asked: Callable[[], bool] = lambda: False,
+    stop: Stop | None = None,
 ) -> DemoResult:
     """Draw a wardrobe (kept in the cache folder), train the recipe `wardrobe` on it, measure and tag its test part.
 
@@ -50,7 +50,7 @@ def run_demo(
         count: garments to draw.
         changes: `field=value` changes of the recipe.
         reporter: hears of progress.
-        stop_asked: see `train`.
+        stop: see `train`.
 
     Raises:
         UserError: `out` is in use.
@@ -62,7 +62,7 @@ def run_demo(
     if not data.is_dir():
         with reporter.bar("drawing garments", count) as bar:
             generate(data, count, _SEED, processes=2, progress=lambda done: bar.advance())
-    train(data, load_recipe("wardrobe", changes), out, device="auto", reporter=reporter, stop_asked=stop_asked)
+    train(data, load_recipe("wardrobe", changes), out, device="auto", reporter=reporter, stop=stop)
     tagger = Tagger.load(out)
     table = read_labels(data).split("test")
     predictions = tagger.predict(table, reporter=reporter, source={"split": "test"})

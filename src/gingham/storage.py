@@ -1,10 +1,12 @@
 """Files that are whole or absent: atomic writes, manifests of SHA-256 sums, and the user's cache folder."""
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -20,8 +22,11 @@ __all__ = [
     "atomic_directory",
     "atomic_file",
     "cache_directory",
+    "is_in_work",
     "machine_errors",
     "read_json",
+    "recover",
+    "remove_directory",
     "sha256_bytes",
     "sha256_file",
     "verify_manifest",
@@ -32,6 +37,9 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
+
+_IN_WORK = re.compile(r"\.(?P<name>.+)\.\d+-[0-9a-f]{8}\.(?P<what>tmp|old)")
+"""What a write calls its temporary siblings: `tmp` is not whole yet, `old` was moved aside for its successor."""
 
 _MACHINE_ERRNOS = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
@@ -58,10 +66,12 @@ def machine_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def _temporary_sibling(path: Path) -> Path:
+def _sibling(path: Path, what: str = "tmp") -> Path:
     # A sibling, so that the final rename stays within one file system and is atomic.
-    # Its name is never longer than a short one's, so that a long name fails for itself alone.
-    return path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    # Its name is never longer than a short one's, so that a long name fails for itself alone; but `recover` needs all
+    # of an old one's.
+    name = path.name if what == "old" else path.name[:40]
+    return path.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}.{what}")
 
 
 def _sync_directory(path: Path) -> None:
@@ -72,6 +82,58 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def _sync_tree(folder: Path) -> None:
+    for path in [*sorted(folder.rglob("*")), folder]:
+        if path.is_dir():
+            _sync_directory(path)
+        elif path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def _make_directory(path: Path) -> None:
+    """Make a folder and those above it, each entered durably into its parent."""
+    if not path.is_dir():
+        _make_directory(path.parent)
+        try:
+            path.mkdir(exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
+        _sync_directory(path.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step (Linux); False where the system or file system cannot."""
+    exchange, working_directory = 2, -100  # RENAME_EXCHANGE of linux/fs.h, AT_FDCWD of linux/fcntl.h
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(rename(working_directory, os.fsencode(one), working_directory, os.fsencode(other), exchange) == 0)
+
+
+def _put_in_place(new: Path, path: Path) -> None:
+    """Give a folder its name; one that has the name already goes, and at no moment is there none.
+
+    Where folders cannot be exchanged there is such a moment, which `recover` ends if the process did not.
+    """
+    if not path.exists():
+        new.rename(path)
+        _sync_directory(path.parent)
+        return
+    old = new
+    if not _exchange(new, path):
+        old = _sibling(path, "old")
+        path.rename(old)
+        try:
+            new.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
+    _sync_directory(path.parent)
+    shutil.rmtree(old)
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary sibling of `path` for writing; fsync and rename it when the block ends well, remove it else.
@@ -79,10 +141,10 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         MachineError: no space, no permission, or a read-only file system.
     """
-    temporary = _temporary_sibling(path)
+    temporary = _sibling(path)
     with machine_errors(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_directory(path.parent)
             with temporary.open("wb") as stream:
                 yield stream
                 stream.flush()
@@ -98,32 +160,57 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling folder that becomes `path` when the block ends well and is removed else.
 
-    An existing folder at `path` is replaced as a whole; whether that is wanted is for the caller to ask.
+    An existing folder at `path` is replaced as a whole; whether that is wanted is for the caller to ask. Killed at any
+    moment, it leaves the old folder or the new one, and maybe a sibling that `recover` removes.
 
     Raises:
         MachineError: no space, no permission, or a read-only file system.
     """
-    temporary = _temporary_sibling(path)
+    temporary = _sibling(path)
     with machine_errors(path):
         try:
-            temporary.mkdir(parents=True)
+            _make_directory(path.parent)
+            temporary.mkdir()
             yield temporary
-            for file in sorted(temporary.rglob("*")):
-                if file.is_file():
-                    with file.open("rb") as stream:
-                        os.fsync(stream.fileno())
-            if path.exists():
-                # A directory cannot be renamed over a non-empty one: move the old one aside first.
-                old = _temporary_sibling(path)
-                path.rename(old)
-                temporary.rename(path)
-                shutil.rmtree(old)
-            else:
-                temporary.rename(path)
-            _sync_directory(path.parent)
+            _sync_tree(temporary)
+            _put_in_place(temporary, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a folder; killed half-way, it leaves nothing at `path`. Raises `MachineError` as `atomic_directory`."""
+    doomed = _sibling(path)
+    with machine_errors(path):
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def is_in_work(path: Path) -> bool:
+    """Whether a file or folder has the name of something that is being written, or was when its process was killed."""
+    return _IN_WORK.fullmatch(path.name) is not None
+
+
+def recover(folder: Path) -> None:
+    """Put right what killed writes left directly in `folder`, of which nobody else writes files just now.
+
+    What was half written is removed; a folder that was moved aside for a successor that never came gets its name back.
+
+    Raises:
+        MachineError: no permission, or a read-only file system.
+    """
+    with machine_errors(folder):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            found = _IN_WORK.fullmatch(path.name)
+            if found is None:
+                continue
+            if found["what"] == "old" and not (folder / found["name"]).exists():
+                path.rename(folder / found["name"])
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -17,17 +17,16 @@ def command(out: Path) -> int:
     from gingham.demo import run_demo
     from gingham.errors import ExitCode
     from gingham.evaluation.tables import headline
-    from gingham.training.interrupt import stop_on_sigterm
-    from gingham.training.loop import Stopped
+    from gingham.training.interrupt import Stopped, stop_on_signals
 
     reporter = ConsoleReporter()
     show_warnings(reporter)
-    with stop_on_sigterm() as stop_asked:
+    with stop_on_signals() as stop:
         try:
-            result = run_demo(out, reporter=reporter, stop_asked=stop_asked)
+            result = run_demo(out, reporter=reporter, stop=stop)
         except Stopped:
             reporter.say(f"stopped; go on with gingham train --resume --out {out}")
-            return ExitCode.TERMINATED
+            return stop.exit_code
     print_result(f"held-out part: {headline(result.metrics)}")
     for what, path in result.files.items():
         print_result(f"{what:<20} {path}")
