@@ -18,6 +18,7 @@ from gingham.errors import ExitCode, GinghamError
 __all__ = ["cli", "main", "run"]
 
 _OUT_OF_MEMORY = "out of memory; use a smaller --batch-size, train.batch_size or model"
+_LONGEST_LINE = 2_000
 _PLAIN = (ExitCode.BUG, ExitCode.INTERRUPTED)
 
 _VERBS = {
@@ -26,6 +27,8 @@ _VERBS = {
     "predict": ("gingham.cli.predict", "Tag images and write a table."),
     "submit": ("gingham.cli.submit", "Write the challenge's submission file."),
     "compare": ("gingham.cli.compare", "Compare two prediction files by paired bootstrap."),
+    "push": ("gingham.cli.push", "Upload a tagger to the Hugging Face Hub."),
+    "pull": ("gingham.cli.pull", "Download a tagger from the Hugging Face Hub."),
     "info": ("gingham.cli.info", "Describe a bundle, run or recipe; count parameters."),
     "recipes": ("gingham.cli.recipes", "List or copy the recipes that come along."),
     "schema": ("gingham.cli.schema", "Infer an attribute schema from labels."),
@@ -131,7 +134,9 @@ def _fail(text: str, code: ExitCode = ExitCode.USER) -> ExitCode:
         import traceback
 
         traceback.print_exc()
-    line = " ".join(text.split())
+    # Names and values of files from anybody end up here: no control characters for the terminal, no endless lines.
+    line = " ".join(text.split())[:_LONGEST_LINE]
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
     with contextlib.suppress(OSError):
         click.echo(line if code in _PLAIN else f"error: {line}", err=True)
     try:

@@ -19,6 +19,7 @@ from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
 from gingham.errors import DataError, ImageError, UserError
 from gingham.inference.bundle import Bundle, open_bundle
+from gingham.inference.repository import cached_bundle
 from gingham.models.network import Network
 from gingham.predictions import Predictions, softmax
 from gingham.progress import Reporter
@@ -128,6 +129,25 @@ class Tagger:
             UserError: the device is not there.
         """
         return cls.from_bundle(open_bundle(Path(path)), device=device)
+
+    @classmethod
+    def from_pretrained(cls, repository: str, *, revision: str | None = None, device: str = "auto") -> "Tagger":
+        """Load a bundle of the Hugging Face Hub, downloading it to Gingham's cache folder when that has it not.
+
+            tagger = Tagger.from_pretrained("owner/name", revision="0123456789abcdef0123456789abcdef01234567")
+
+        Args:
+            repository: `OWNER/NAME`.
+            revision: a branch, tag or commit; default: the main branch. Only a commit always means the same model, and
+                once in the cache needs no network.
+            device: as in `load`.
+
+        Raises:
+            BundleError: the Hub is not reached or refuses, or what it has is no whole bundle.
+            UserError: that is no name of a repository, or the device is not there.
+            MachineError: the cache folder cannot be written.
+        """
+        return cls.from_bundle(cached_bundle(repository, revision), device=device)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, device: str = "auto") -> "Tagger":

@@ -22,6 +22,7 @@ from gingham.inference.bundle import open_bundle, write_bundle
 from gingham.inference.card import model_card
 from gingham.inference.tagger import Tagger, choose_device
 from gingham.losses import AttributeLoss
+from gingham.models.hub import is_hub, pinned
 from gingham.models.network import Network, build_network
 from gingham.models.transfer import transfer
 from gingham.models.weights import input_statistics
@@ -82,6 +83,8 @@ def train(
             else "choose another --out"
         )
         raise UserError(f"{out}: exists and is not an empty folder; {hint}")
+    # What `hub` stands for may change while the run goes on, or before it is resumed.
+    recipe = recipe.with_weights(pinned(recipe.model.backbone, recipe.model.weights))
     run = _Run.prepare(data, recipe, out, init, device, reporter or Reporter())
     if run.accelerator.is_main_process:
         facts = {"gingham": gingham.__version__, "data": str(data), "init": None if init is None else str(init)}
@@ -120,6 +123,8 @@ def resume(
         raise BundleError(f"{out}: not a run that can go on (no recipe.yaml); leave --resume out to start one")
     reporter = reporter or Reporter()
     own = load_recipe(str(out / "recipe.yaml"))
+    if recipe is not None and recipe.model.weights == "hub" and is_hub(own.model.weights):
+        recipe = recipe.with_weights(own.model.weights)
     if recipe is not None and recipe != own:
         raise UserError(f"{out}: --resume goes on with the run's own recipe, but {first_difference(own, recipe)}")
     facts = read_json(out / "run.json")
