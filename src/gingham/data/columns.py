@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gingham.data.cells import unescaped
 from gingham.documents import parse_json
 from gingham.errors import DataError
 
@@ -121,12 +122,12 @@ def _read_csv(file: Path, data: bytes) -> Columns:
             if not row:
                 continue
             if not names:
-                names = [name.strip() for name in row]
+                names = [unescaped(name).strip() for name in row]
                 _check_header(file, names)
             elif len(row) != len(names):
                 raise DataError(f"{file}:{begin}: {len(row)} fields, but the header has {len(names)}")
             else:
-                rows.append(row)
+                rows.append([unescaped(cell) for cell in row])
                 lines.append(begin)
     except csv.Error as failure:
         raise DataError(f"{file}:{line}: not valid CSV ({failure})") from None

@@ -35,7 +35,7 @@ CARD = "README.md"
 
 _FORMAT = 1
 _FILES = (*DESCRIPTIONS, WEIGHTS)
-_SLACK = 2**28
+_SLACK = 2**25
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from gingham.data.pixels import upright_rgb
 from gingham.data.prefetch import prefetch
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
-from gingham.errors import DataError, ImageError, UserError
+from gingham.errors import BundleError, DataError, ImageError, UserError
 from gingham.inference.bundle import Bundle, open_bundle
 from gingham.inference.repository import cached_bundle
 from gingham.models.network import Network
@@ -242,7 +242,11 @@ class Tagger:
         if not pixels:
             return np.empty((0, self.schema.total), dtype=np.float32)
         batch = torch.from_numpy(np.stack(pixels)).to(self.device)
-        return self.network(batch).float().cpu().numpy()  # type: ignore[no-any-return]
+        logits: npt.NDArray[np.float32] = self.network(batch).float().cpu().numpy()
+        if not np.isfinite(logits).all():
+            # Weights that are finite may still multiply to something that is not: no tag would mean anything then.
+            raise BundleError("the model gives values that are not finite; its weights are no trained network's")
+        return logits
 
     def predict(
         self,
