@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import reprlib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,7 +48,7 @@ class Attribute:
         if not isinstance(name, str) or not name.strip() or name != name.strip():
             raise SchemaError(f"attribute {name!r}: a name must be text without blanks around it")
         _check_length(name)
-        if "/" in name or any(ord(character) < 32 for character in name):
+        if "/" in name or _has_control(name):
             raise SchemaError(f"attribute '{name}': a name may hold neither '/' nor control characters")
         if name in RESERVED_NAMES or name.endswith(_RESERVED_SUFFIXES):
             raise SchemaError(f"attribute '{name}': the name is reserved for a column of the output; choose another")
@@ -60,7 +61,7 @@ class Attribute:
             if not isinstance(label, str) or not label.strip() or label != label.strip():
                 raise SchemaError(f"attribute '{name}': class {label!r} must be text without blanks around it")
             _check_length(label)
-            if any(ord(character) < 32 for character in label):
+            if _has_control(label):
                 raise SchemaError(f"attribute '{name}': class {label!r} holds a control character")
             if label in seen:
                 raise SchemaError(f"attribute '{name}': class '{label}' occurs twice")
@@ -273,6 +274,10 @@ class AttributeSchema:
                     difference = f"attribute '{attribute.name}', classes {', '.join(unshared)}"
                     break
         raise SchemaError(f"the schema of {mine} is {self}, that of {theirs} is {other}: they differ in {difference}")
+
+
+def _has_control(text: str) -> bool:
+    return any(unicodedata.category(character) == "Cc" for character in text)
 
 
 def _check_length(name: str) -> None:

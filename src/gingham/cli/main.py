@@ -13,6 +13,7 @@ import click
 
 from gingham import __version__
 from gingham.cli.options import SuggestingGroup
+from gingham.cli.terminal import harmless
 from gingham.errors import ExitCode, GinghamError
 
 __all__ = ["cli", "main", "run"]
@@ -134,9 +135,8 @@ def _fail(text: str, code: ExitCode = ExitCode.USER) -> ExitCode:
         import traceback
 
         traceback.print_exc()
-    # Names and values of files from anybody end up here: no control characters for the terminal, no endless lines.
-    line = " ".join(text.split())[:_LONGEST_LINE]
-    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
+    # A name or value out of a stranger's file may be of any length.
+    line = harmless(" ".join(text.split())[:_LONGEST_LINE])
     with contextlib.suppress(OSError):
         click.echo(line if code in _PLAIN else f"error: {line}", err=True)
     try:
