@@ -9,12 +9,13 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import platformdirs
 
+from gingham.documents import DOCUMENT_LIMIT, parse_json, read_limited
 from gingham.errors import BundleError, MachineError
 
 __all__ = [
@@ -229,17 +230,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, *, limit: int = 64 * 2**20) -> Any:
+    """Read a JSON file of at most `limit` bytes.
 
     Raises:
-        BundleError: the file is missing or is not JSON.
+        BundleError: the file is missing, no plain file, too large, or not strict JSON (see `parse_json`).
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_limited(path, limit))
     except FileNotFoundError:
         raise BundleError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:
+    except OSError as failure:
+        raise BundleError(f"{path}: cannot be read ({failure.strerror})") from None
+    except ValueError as failure:
         raise BundleError(f"{path}: not valid JSON ({failure})") from None
 
 
@@ -262,16 +265,28 @@ def write_manifest(folder: Path) -> None:
     )
 
 
-def verify_manifest(folder: Path) -> dict[str, str]:
+def verify_manifest(folder: Path, known: Collection[str] | None = None) -> dict[str, str]:
     """Check every file of a folder against its manifest and return the sums, by relative path.
 
+    Files that the manifest does not list are not looked at; nobody vouches for them, so they must not be read either.
+
+    Args:
+        folder: what holds the files and the manifest.
+        known: all names that a manifest may list here; None = any.
+
     Raises:
-        BundleError: no manifest, a file missing, changed, a symbolic link, or outside the folder.
+        BundleError: no manifest, a name that is not known, a file missing, changed, a symbolic link, or outside the
+            folder.
     """
-    sums = read_json(folder / MANIFEST)
+    if (folder / MANIFEST).is_symlink():
+        raise BundleError(f"{folder / MANIFEST}: a link; refused, copy the file itself")
+    sums = read_json(folder / MANIFEST, limit=DOCUMENT_LIMIT)
     sums = sums.get("sha256") if isinstance(sums, dict) else None
     if not isinstance(sums, dict) or not all(isinstance(value, str) for value in sums.values()):
         raise BundleError(f"{folder / MANIFEST}: not a manifest (expected a 'sha256' object)")
+    for name in sums:
+        if known is not None and name not in known:
+            raise BundleError(f"{folder / MANIFEST}: it lists {name!r}, which this Gingham does not know; upgrade it")
     for name, expected in sums.items():
         file = folder / name
         parts = Path(name).parts
@@ -279,7 +294,7 @@ def verify_manifest(folder: Path) -> dict[str, str]:
         if Path(name).is_absolute() or ".." in parts or links:
             raise BundleError(f"{folder / MANIFEST}: '{name}' points outside the folder; refused")
         if not file.is_file():
-            raise BundleError(f"{file}: named in {MANIFEST} but missing; copy the whole folder again")
+            raise BundleError(f"{file}: named in {MANIFEST} but missing or no plain file; copy the whole folder again")
         if sha256_file(file) != expected:
             raise BundleError(f"{file}: its SHA-256 differs from {MANIFEST}: damaged or changed; copy it again")
     return sums

@@ -144,6 +144,8 @@ def test_help_names_every_verb(gingham: Call, arguments: list[str]) -> None:
         "predict",
         "submit",
         "compare",
+        "push",
+        "pull",
         "info",
         "recipes",
         "schema",

@@ -145,7 +145,7 @@ def test_a_wrong_schema_or_preprocessing_is_refused(model: Path, tmp_path: Path)
     [
         (lambda tensors: tensors.pop("head.queries"), "tensor 'head.queries' is missing"),
         (lambda tensors: tensors.update(extra=torch.zeros(1)), "tensor 'extra' has no place in this model"),
-        (lambda tensors: tensors.update({"head.queries": torch.zeros(2, 2)}), r"has shape \(2, 2\), expected"),
+        (lambda tensors: tensors.update({"head.queries": torch.zeros(2, 2)}), r"shape \(2, 2\), expected F32"),
         (lambda tensors: tensors["head.queries"].fill_(float("nan")), "values that are not finite"),
     ],
 )

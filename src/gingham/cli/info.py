@@ -48,6 +48,7 @@ def _describe(subject: str, schema_name: str | None) -> tuple[dict[str, Any], li
 
     from gingham.errors import UserError
     from gingham.inference.bundle import open_bundle
+    from gingham.inference.repository import pulled_from
     from gingham.models.network import build_network, parameter_table
     from gingham.schema import AttributeSchema
     from gingham.training.builtin import builtin_recipes
@@ -71,6 +72,7 @@ def _describe(subject: str, schema_name: str | None) -> tuple[dict[str, Any], li
         facts = {
             "model": str(bundle.path),
             "hash": bundle.hash,
+            **pulled_from(bundle),
             **{key: value for key, value in bundle.trained.items() if key != "metrics"},
         }
     with torch.device("meta"):

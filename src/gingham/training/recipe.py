@@ -9,6 +9,7 @@ import yaml
 from gingham.data.augment import Augment
 from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
+from gingham.documents import parse_yaml
 from gingham.errors import RecipeError
 from gingham.inference.features import FeatureOptions
 from gingham.losses import LossOptions
@@ -35,6 +36,10 @@ class Recipe(Options):
     def to_yaml(self) -> str:
         """All fields with their values, in the order of the classes; `load_recipe` reads it back to an equal recipe."""
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+
+    def with_weights(self, weights: str) -> "Recipe":
+        """The same, with other `model.weights`."""
+        return self.model_copy(update={"model": self.model.model_copy(update={"weights": weights})})
 
     def write(self, path: Path) -> None:
         """Write the resolved recipe of a run. Raises `MachineError` when the disk refuses."""
@@ -70,8 +75,8 @@ def _changed(values: Mapping[str, Any], change: str) -> dict[str, Any]:
     if not separator:
         raise RecipeError(f"--set {change}: expected field=value, as in --set train.epochs=3")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except (yaml.YAMLError, ValueError):
         raise RecipeError(f"--set {change}: the value is not valid YAML; quote it") from None
     return _with(values, name.strip().split("."), value, change)
 

@@ -22,6 +22,7 @@ from gingham.inference.bundle import write_bundle
 from gingham.inference.card import model_card
 from gingham.inference.tagger import Tagger, choose_device
 from gingham.losses import AttributeLoss
+from gingham.models.hub import is_hub, pinned
 from gingham.models.network import Network, build_network
 from gingham.models.weights import input_statistics
 from gingham.progress import Reporter
@@ -79,6 +80,8 @@ def train(
         Stopped: see `stop`.
     """
     require_unused(out)
+    # What `hub` stands for may change while the run goes on, or before it is resumed.
+    recipe = recipe.with_weights(pinned(recipe.model.backbone, recipe.model.weights))
     with lost_processes(), ExitStack() as held:
 
         def start() -> None:
@@ -118,6 +121,8 @@ def resume(
     file, origin = read_origin(out)
     reporter = reporter or Reporter()
     own = load_recipe(str(file))
+    if recipe is not None and recipe.model.weights == "hub" and is_hub(own.model.weights):
+        recipe = recipe.with_weights(own.model.weights)
     if recipe is not None and recipe != own:
         raise UserError(f"{out}: --resume goes on with the run's own recipe, but {first_difference(own, recipe)}")
     with lost_processes(), ExitStack() as held:
