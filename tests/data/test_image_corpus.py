@@ -1,25 +1,21 @@
 """The decoder on malformed and odd files of other projects' tests and fuzzers."""
 
 import json
-import tarfile
-from collections import Counter
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from gingham.data.decode import decode_bytes
+from gingham.data.worker import write_frame
 from gingham.errors import ImageError
+from tests.data import pillow_reference
+from tests.data.corpus import FILES, SECONDS, Meter, corpus, members
 
 REASONS = {"unreadable", "truncated", "too_large", "unsupported"}
-
-
-def members(archive: Path, prefix: str = "") -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(archive) as files:
-        for member in files:
-            stream = files.extractfile(member) if member.name.startswith(prefix) else None
-            if stream is not None:
-                yield member.name, stream.read()
+EXCEPTIONS = Path(__file__).with_name("corpus_exceptions.txt")
 
 
 def outcome(name: str, data: bytes) -> str:
@@ -34,24 +30,56 @@ def outcome(name: str, data: bytes) -> str:
 
 
 def test_photos_of_all_orientations_are_upright(shared: Path) -> None:
-    for kind, size in (("Landscape", (16, 12)), ("Portrait", (12, 16))):
-        found = members(shared / "image-corpus/exif-orientation.tar.xz")
-        upright = [
-            np.asarray(decode_bytes(data).resize(size), dtype=float)
-            for name, data in found
-            if kind in name and name.endswith(".jpg")
-        ]
-        assert len(upright) == 9
-        for pixels in upright:
-            # The photos carry their number in the picture, and nothing else differs.
-            assert abs(pixels - upright[0]).mean() < 6
+    """Against the photo that is stored upright, in full size. The 16 show their number, and were compressed anew."""
+    photos = dict(members(shared / "image-corpus/exif-orientation.tar.xz"))
+    for kind, shape in (("Landscape", (1200, 1800, 3)), ("Portrait", (1800, 1200, 3))):
+        first, *turned = (
+            np.asarray(decode_bytes(photos[f"exif/{kind}_{number}.jpg"])).astype(np.int16) for number in range(1, 9)
+        )
+        assert {pixels.shape for pixels in (first, *turned)} == {shape}
+        # In 255ths.
+        assert max(np.abs(pixels - first).mean() for pixels in turned) <= 4
+        assert min(np.abs(wrong - first).mean() for wrong in (first[::-1], first[:, ::-1], first[::-1, ::-1])) > 40
 
 
-def test_fuzzed_files_give_images_or_named_reasons(shared: Path) -> None:
-    outcomes = Counter(outcome(*member) for member in members(shared / "image-corpus/go-fuzz.tar.xz"))
-    assert outcomes.total() == 1708
-    assert set(outcomes) <= {"read", *REASONS}
-    assert outcomes["read"] > 300
+def refused_by_us_alone() -> set[str]:
+    lines = EXCEPTIONS.read_text(encoding="utf-8").splitlines()
+    return {line.partition(": ")[0] for line in lines if line and not line.startswith("#")}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_every_file_is_decoded_or_refused_in_time_and_memory(shared: Path) -> None:
+    """All of the corpus, in a child process that is replaced when it dies."""
+    found, sizes, loaded = {}, {}, set()
+    command = [sys.executable, "-m", pillow_reference.__name__]
+    with (
+        Meter() as meter,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as pillow,
+    ):
+        assert pillow.stdin is not None
+        assert pillow.stdout is not None
+        for name, data in corpus(shared):
+            found[name] = meter.measure(name, data)
+            sizes[name] = found[name].size
+            if found[name].outcome != "read":
+                write_frame(pillow.stdin, data)
+                answer = json.loads(pillow.stdout.readline())
+                sizes[name] = answer["size"]
+                loaded |= {name} if answer["loaded"] else set()
+        pillow.stdin.close()
+    assert len(found) == FILES
+    assert {one.outcome for one in found.values()} == {"read", *REASONS}, "no process was lost"
+    malformed = [one.message for name, one in found.items() if one.message and not one.message.startswith(f"{name}: ")]
+    assert not malformed
+    assert not [one.message for one in found.values() if "\n" in one.message]
+    slow = {name: one.seconds for name, one in found.items() if one.seconds > SECONDS}
+    assert not slow
+    # In megabytes: 80 and 9 bytes a pixel; a file that nobody knows the size of has no pixels.
+    allowed = {name: 80e6 + 9 * (size[0] * size[1] if size else 0) for name, size in sizes.items()}
+    greedy = {name: (one.peak, allowed[name]) for name, one in found.items() if one.peak > allowed[name]}
+    assert not greedy
+    assert loaded == refused_by_us_alone()
+    assert len(loaded) <= 20
 
 
 def test_png_suite(shared: Path) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from gingham.data.formats import read_labels
 from gingham.data.options import DataOptions
-from gingham.errors import UserError
+from gingham.errors import ImageError, UserError
 from gingham.options import field_names
 from gingham.progress import Reporter
 from gingham.training import loop, run
@@ -224,8 +224,16 @@ def test_the_cache_limit_is_kept(photos: Path, tiny: Build, tmp_path: Path) -> N
         run.train(photos, tiny(*_CACHED, "features.limit_gb=1e-9"), tmp_path / "run")
 
 
+@pytest.mark.parametrize("base", [(), _CACHED], ids=["pixels", "cached"])
+def test_images_beyond_the_limit_are_refused(photos: Path, tiny: Build, tmp_path: Path, base: tuple[str, ...]) -> None:
+    with pytest.raises(ImageError, match="more than the limit of 4095") as caught:
+        run.train(photos, tiny(*base, "data.max_pixels=4095"), tmp_path / "run")
+    assert caught.value.reason == "too_large"
+
+
 def test_every_field_is_tested() -> None:
     elsewhere = {
+        "data.max_pixels",
         "train.workers",
         "train.accumulation",
         "train.precision",

@@ -9,6 +9,7 @@ from gingham.cli.options import (
     data_option,
     data_settings,
     device_option,
+    max_pixels_option,
     model_argument,
     out_path,
     speed_options,
@@ -24,6 +25,7 @@ __all__ = ["command"]
 @click.option("--json", "json_file", type=out_path, metavar="FILE", help="Write the metrics as JSON.")
 @click.option("--predictions", type=out_path, metavar="FILE.parquet", help="Write logits and targets of each image.")
 @data_settings
+@max_pixels_option
 @device_option
 @speed_options
 def command(
@@ -33,13 +35,15 @@ def command(
     json_file: Path | None,
     predictions: Path | None,
     changes: tuple[str, ...],
+    max_pixels: int | None,
     device: str,
-    batch_size: int,
+    deterministic: bool,
+    batch_size: int | None,
     workers: int,
 ) -> None:
     """Measure a tagger on a labelled split: mean class accuracy with its interval, per attribute and per class."""
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings
-    from gingham.cli.labels import labels_for
+    from gingham.cli.labels import changed_options, labels_for
     from gingham.evaluation.metrics import evaluate
     from gingham.evaluation.tables import metrics_table
     from gingham.inference.bundle import open_bundle
@@ -50,10 +54,16 @@ def command(
     show_warnings(reporter)
     check_outputs({"--json": json_file, "--predictions": predictions}, [data, model])
     bundle = open_bundle(model)
-    tagger = Tagger.from_bundle(bundle, device=device)
-    table = labels_for(data, bundle, changes).split(split)
+    options = changed_options(bundle.data, changes, max_pixels)
+    tagger = Tagger.from_bundle(bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic)
+    tagger.batch_size(batch_size)
+    table = labels_for(data, bundle, options).split(split)
     predicted = tagger.predict(
-        table, batch_size=batch_size, workers=workers, reporter=reporter, source={"split": split}
+        table,
+        batch_size=batch_size,
+        workers=workers,
+        reporter=reporter,
+        source={"split": split, "deterministic": deterministic},
     )
     metrics = evaluate(predicted)
     if predictions is not None:

@@ -17,6 +17,7 @@ __all__ = [
     "data_settings",
     "device_option",
     "file_path",
+    "max_pixels_option",
     "model_argument",
     "out_path",
     "speed_options",
@@ -80,12 +81,27 @@ def data_settings(function: _F) -> _F:
 
 
 def speed_options(function: _F) -> _F:
-    """`--batch-size` and `--workers`."""
+    """`--deterministic`, `--batch-size` and `--workers`."""
     function = click.option(
         "--workers", type=click.IntRange(1), default=2, show_default=True, help="Decoding threads."
     )(function)
+    function = click.option(
+        "--batch-size", type=click.IntRange(1), help="Images in one pass of the network.  [default: 8]"
+    )(function)
     return click.option(
-        "--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images in one pass of the network."
+        "--deterministic",
+        is_flag=True,
+        help="The same image gives the same bits here, in Python and in evaluation: one at a time, on one thread.",
+    )(function)
+
+
+def max_pixels_option(function: _F) -> _F:
+    """`--max-pixels`."""
+    return click.option(
+        "--max-pixels",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Refuse larger images (width x height).  [default: as in training, 50000000 unless changed]",
     )(function)
 
 

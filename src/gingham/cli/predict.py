@@ -9,6 +9,7 @@ from gingham.cli.options import (
     data_settings,
     device_option,
     file_path,
+    max_pixels_option,
     model_argument,
     out_path,
     speed_options,
@@ -24,6 +25,12 @@ __all__ = ["command"]
 @click.option("--boxes", type=file_path, metavar="FILE", help="Garment boxes: a table with image, x1, y1, x2, y2.")
 @click.option("--split", help="PATH is a labelled data set: tag this split of it (its boxes are used).")
 @data_settings
+@max_pixels_option
+@click.option(
+    "--isolated",
+    is_flag=True,
+    help="Decode in child processes: an image that crashes or stalls a library costs only itself.",
+)
 @device_option
 @speed_options
 def command(
@@ -33,8 +40,11 @@ def command(
     boxes: Path | None,
     split: str | None,
     changes: tuple[str, ...],
+    max_pixels: int | None,
+    isolated: bool,
     device: str,
-    batch_size: int,
+    deterministic: bool,
+    batch_size: int | None,
     workers: int,
 ) -> int:
     """Tag images: files, folders, tables that list images, or with --split a labelled data set.
@@ -61,9 +71,11 @@ def command(
     if changes and split is None and not any(path.suffix.lower() in READERS for path in paths):
         raise UserError(f"--set {changes[0]}: no table to read; give one as PATH, or a data set with --split")
     bundle = open_bundle(model)
-    options = changed_options(bundle.data, changes)
+    options = changed_options(bundle.data, changes, max_pixels)
     items = gather_items(paths, boxes=boxes, split=split, options=options, reporter=reporter)
-    tagger = Tagger.from_bundle(bundle, device=device)
+    tagger = Tagger.from_bundle(
+        bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic, isolated=isolated
+    )
     if boxes is not None and tagger.preprocess.region != "box":
         reporter.warn(f"--boxes {boxes}: without effect, this model looks at whole images")
     failed = tag_images(
@@ -77,7 +89,10 @@ def command(
             "split": split,
             "set": list(changes),
             "device": str(tagger.device),
-            "batch_size": batch_size,
+            "batch_size": tagger.batch_size(batch_size),
+            "deterministic": deterministic,
+            "isolated": isolated,
+            "max_pixels": tagger.max_pixels,
         },
         batch_size=batch_size,
         workers=workers,

@@ -9,6 +9,7 @@ from gingham.cli.options import (
     data_option,
     data_settings,
     device_option,
+    max_pixels_option,
     model_argument,
     out_path,
     speed_options,
@@ -22,14 +23,23 @@ __all__ = ["command"]
 @data_option
 @click.option("--out", type=out_path, required=True, metavar="FILE.zip", help="The submission to write.")
 @data_settings
+@max_pixels_option
 @device_option
 @speed_options
 def command(
-    model: Path, data: Path, out: Path, changes: tuple[str, ...], device: str, batch_size: int, workers: int
+    model: Path,
+    data: Path,
+    out: Path,
+    changes: tuple[str, ...],
+    max_pixels: int | None,
+    device: str,
+    deterministic: bool,
+    batch_size: int | None,
+    workers: int,
 ) -> None:
     """Write the challenge's submission: a zip with prediction.txt, one line of integers an image of the test split."""
     from gingham.cli.console import ConsoleReporter, show_warnings
-    from gingham.cli.labels import labels_for
+    from gingham.cli.labels import changed_options, labels_for
     from gingham.inference.bundle import open_bundle
     from gingham.inference.submission import write_submission
     from gingham.inference.tagger import Tagger
@@ -38,8 +48,10 @@ def command(
     show_warnings(reporter)
     check_outputs({"--out": out}, [data, model])
     bundle = open_bundle(model)
-    tagger = Tagger.from_bundle(bundle, device=device)
-    table = labels_for(data, bundle, changes).split("test")
+    options = changed_options(bundle.data, changes, max_pixels)
+    tagger = Tagger.from_bundle(bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic)
+    tagger.batch_size(batch_size)
+    table = labels_for(data, bundle, options).split("test")
     predictions = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)
     write_submission(predictions, out)
     reporter.say(f"{out}: {len(predictions)} lines in the order of the test split")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gingham.data.containers import is_cut_off, other_format, visible_damage
 from gingham.data.pixels import upright_rgb
@@ -26,7 +26,7 @@ _MAX_BYTES_PER_PIXEL = 16
 """A file larger than that for the largest image is not an image: four channels of 32 bits, uncompressed."""
 
 
-def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Read a photo: the first frame, upright, in sRGB, on white where it is transparent.
 
     EXIF orientation and ICC profile are applied, 16-bit and float values are scaled (see `pixels`). The file is only
@@ -34,6 +34,7 @@ def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image
 
     Args:
         source: a file, or its content.
+        name: what messages call it; None = its path.
         max_pixels: the largest width x height that is decoded.
 
     Returns:
@@ -43,8 +44,8 @@ def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image
         ImageError: with reason `not_found`, `unreadable`, `truncated`, `too_large` or `unsupported`.
     """
     if isinstance(source, bytes):
-        return decode_bytes(source, max_pixels=max_pixels)
-    return decode_bytes(_read(source, max_pixels), name=str(source), max_pixels=max_pixels)
+        return decode_bytes(source, name=name or "image", max_pixels=max_pixels)
+    return decode_bytes(_read(source, max_pixels), name=name or str(source), max_pixels=max_pixels)
 
 
 def decode_bytes(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -54,7 +55,7 @@ def decode_bytes(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXE
     if damage := visible_damage(data):
         raise ImageError("unreadable", f"{name}: the file is damaged ({damage})")
     try:
-        with _pillow_silenced():
+        with _pillow_as_needed(max_pixels):
             image = Image.open(BytesIO(data), formats=FORMATS)
             width, height = image.size
             if width * height > max_pixels:
@@ -105,27 +106,36 @@ def _diagnose(failure: Exception, data: bytes, name: str) -> tuple[str, str]:
 
 
 _lock = threading.Lock()
-_silent = 0
+_inside = 0
+_before: tuple[int | None, bool] = (None, False)
 
 
 @contextlib.contextmanager
-def _pillow_silenced() -> Iterator[None]:
-    """Ignore warnings that Pillow's own modules issue, as long as any thread is in this block.
+def _pillow_as_needed(max_pixels: int) -> Iterator[None]:
+    """Put Pillow's settings for the whole process as `decode` needs them, as long as any thread is in this block.
 
-    `warnings.catch_warnings` would not do: it swaps the filters of the whole process, and threads would undo each
-    other's swaps. The filter here only ever concerns modules of Pillow.
+    - Warnings that Pillow's own modules issue are ignored. `warnings.catch_warnings` would not do: it swaps the filters
+      of the whole process, and threads would undo each other's swaps. The filter here only concerns modules of Pillow.
+    - Its own limit, twice `MAX_IMAGE_PIXELS`, makes room for a higher one of ours. It is never lowered, as other
+      threads may be using Pillow for larger images.
+    - Files that are cut off are errors, also where a program has told Pillow to fill them up with grey or black.
     """
-    global _silent
+    global _inside, _before
     with _lock:
-        if _silent == 0:
+        if _inside == 0:
             warnings.filterwarnings("ignore", module=r"PIL\.")
-        _silent += 1
+            _before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+        if Image.MAX_IMAGE_PIXELS is not None:
+            Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, (max_pixels + 1) // 2)
+        _inside += 1
     try:
         yield
     finally:
         with _lock:
-            _silent -= 1
-            if _silent == 0:
+            _inside -= 1
+            if _inside == 0:
+                Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = _before
                 warnings.filters = [entry for entry in warnings.filters if not _is_ours(entry)]
 
 

@@ -2,6 +2,7 @@
 
 from pydantic import Field, field_validator
 
+from gingham.data.decode import MAX_PIXELS
 from gingham.errors import RecipeError
 from gingham.options import Options
 
@@ -25,6 +26,7 @@ class DataOptions(Options):
         val_fraction: share of the images that a random split puts into `val`.
         split_seed: seed of the random split.
         image_root: folder that the image paths are relative to; null = the folder of the table or data set.
+        max_pixels: larger images (width x height) are refused, before they are decoded.
     """
 
     schema_file: str | None = None
@@ -37,6 +39,7 @@ class DataOptions(Options):
     val_fraction: float = Field(default=0.2, gt=0, lt=1)
     split_seed: int = Field(default=0, ge=0)
     image_root: str | None = None
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
     @field_validator("attributes")
     @classmethod

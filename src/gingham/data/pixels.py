@@ -1,14 +1,15 @@
 """From whatever Pillow decoded to upright 8-bit sRGB: orientation, depth, transparency, colour profile."""
 
 import functools
+import itertools
 import warnings
+from collections.abc import Callable
 from io import BytesIO
-from typing import Any
+from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageChops, ImageCms
 
+from gingham.data.bands import bands
 from gingham.errors import ImageError
 
 __all__ = ["ImageWarning", "upright_rgb"]
@@ -17,6 +18,11 @@ __all__ = ["ImageWarning", "upright_rgb"]
 class ImageWarning(UserWarning):
     """An image could be read, but a part of its metadata was broken and left out of account."""
 
+
+Opaque: TypeAlias = tuple[Image.Image, Image.Image | None]
+"""Colours in mode RGB, L, CMYK or LAB, and in mode L how opaque they are; None = all of them are."""
+
+Transform: TypeAlias = ImageCms.ImageCmsTransform | None
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,44 +36,36 @@ _TURNS = {
 """EXIF orientation -> what makes the image upright."""
 
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
-
-
 def upright_rgb(image: Image.Image, name: str) -> Image.Image:
     """Turn a loaded image into an upright one in mode RGB.
 
-    - 12- and 16-bit grey is scaled by its full range; 32-bit integers and floats by the first of 0..1 (floats alone),
-      0..255, 0..65535 that holds them all, else from their least to their greatest value: nothing is clipped.
+    - Grey of more than 8 bits is scaled and not clipped, see `deep.span`.
     - Transparent pixels are blended with white.
     - Colours are converted to sRGB by the image's ICC profile. One that is broken, or made for another kind of image,
       is left out of account, with an `ImageWarning`.
 
+    Beside the image and the result (4 bytes a pixel) it takes a few megabytes; to turn it, the result once more.
+
     Args:
-        image: a loaded image of any mode.
+        image: a loaded image of any mode; it is left as it is.
         name: what warnings and errors call it.
 
     Raises:
-        ImageError: `unsupported`: float pixels that are not finite.
+        ImageError: `unsupported`: float pixels that are not finite; `unreadable`: a palette is missing.
     """
-    profile = image.info.get("icc_profile")
+    if image.mode in {"P", "PA"} and image.palette is None:
+        raise ImageError("unreadable", f"{name}: its pixels refer to a palette, and it has none")
     turn = _TURNS.get(_orientation(image))
-    image = _eight_bits(image, name)
-    if turn is not None:
-        image = image.transpose(turn)
-    alpha = None
-    if image.has_transparency_data:
-        with_alpha = image.convert("RGBA")
-        alpha = with_alpha.getchannel("A")
-        image = with_alpha.convert("RGB")
-    elif image.mode not in {"RGB", "L", "CMYK", "LAB"}:
-        image = image.convert("RGB")
-    image = _to_srgb(image, profile, name)
-    if alpha is not None:
-        page = Image.new("RGB", image.size, "white")
-        page.paste(image, mask=alpha)
-        return page
-    image.info = {}
-    return image
+    opaque = _splitter(image, name)
+    mode, transform = _to_srgb(image, opaque, name)
+    if opaque is _eight_bits and transform is None and not image.has_transparency_data:
+        page = image.convert("RGB")
+    else:
+        page = Image.new("RGB", image.size)
+        for box in bands(image):
+            page.paste(_on_white(opaque(image.crop(box)), mode, transform), box)
+    page.info = {}
+    return page if turn is None else page.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -79,61 +77,60 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _eight_bits(image: Image.Image, name: str) -> Image.Image:
-    """Deep greys as `L`, or `LA` if one of their values stands for transparent; other images as they are."""
-    key = image.info.get("transparency")
-    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
-        # A PNG of 16 bits a channel: Pillow keeps the high byte of the pixels, but both of the transparent colour.
-        image = image.copy()
-        image.info["transparency"] = tuple(value >> 8 for value in key)
-        return image
+def _splitter(image: Image.Image, name: str) -> Callable[[Image.Image], Opaque]:
+    """What makes 8-bit colours and opacity of a part of this image."""
     if not (image.mode.startswith("I") or image.mode == "F"):
-        return image
-    values = np.asarray(image)
-    low, high = _range(image, values, name)
-    # 24 bits of float32 are enough for 16-bit values, and half the memory.
-    wide: npt.NDArray[Any] = values.astype(np.float32 if image.mode.startswith("I;") else np.float64)
-    grey = Image.fromarray(np.rint((wide - low) * (255.0 / (high - low))).astype(np.uint8))
-    if isinstance(key, int):
-        return Image.merge("LA", (grey, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
-    return grey
+        return _eight_bits
+    # Here and not above: NumPy takes more memory than all the rest of a process that only decodes.
+    from gingham.data.deep import eight_bits, span
+
+    return functools.partial(eight_bits, ends=span(image, name))
 
 
-def _range(image: Image.Image, values: npt.NDArray[Any], name: str) -> tuple[float, float]:
-    """Which values become black and white."""
-    tags = getattr(image, "tag_v2", {})  # of TIFF files
-    if image.mode.startswith("I;"):
-        top = 4095.0 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535.0
-        # Pillow turns "0 is white" round for 8 bits, but not for 16.
-        return (top, 0.0) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else (0.0, top)
-    if not np.isfinite(values).all():
-        raise ImageError("unsupported", f"{name}: float pixels that are not finite; convert it to 8 bits")
-    least, greatest = float(values.min()), float(values.max())
-    for top in (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0):
-        if least >= 0 and greatest <= top:
-            return 0.0, top
-    return least, greatest if greatest > least else least + 1.0
+def _eight_bits(band: Image.Image) -> Opaque:
+    if band.mode == "La":
+        band = band.convert("LA")  # the only mode that Pillow converts it to
+    key = band.info.get("transparency")
+    if band.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
+        # A PNG of 16 bits a channel: Pillow keeps the high byte of the pixels, but both of the transparent colour.
+        band.info["transparency"] = tuple(value >> 8 for value in key)
+    if band.has_transparency_data:
+        with_alpha = band.convert("RGBA")
+        return with_alpha.convert("RGB"), with_alpha.getchannel("A")
+    return (band if band.mode in {"RGB", "L", "CMYK", "LAB"} else band.convert("RGB")), None
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None, name: str) -> Image.Image:
-    """An image of mode RGB, L, CMYK or LAB as RGB in sRGB."""
-    if profile:
+def _on_white(parts: Opaque, mode: str, transform: Transform) -> Image.Image:
+    """SRGB colours, given the mode that the transform takes."""
+    colours, alpha = parts
+    colours = colours if colours.mode == mode else colours.convert(mode)
+    colours = colours.convert("RGB") if transform is None else transform.apply(colours)
+    if alpha is None:
+        return colours
+    page = Image.new("RGB", colours.size, "white")
+    page.paste(colours, mask=alpha)
+    return page
+
+
+def _to_srgb(image: Image.Image, opaque: Callable[[Image.Image], Opaque], name: str) -> tuple[str, Transform]:
+    """The mode that the image's colours are to be in, and what makes them sRGB then; None = they are."""
+    mode = opaque(image.crop((0, 0, 1, 1)))[0].mode
+    if profile := image.info.get("icc_profile"):
         try:
             space = _space(profile)
-            if space == "GRAY" and image.mode == "RGB" and _is_grey(image):
-                image = image.convert("L")
-            elif space == "RGB" and image.mode == "L":
-                image = image.convert("RGB")
-            return _transform(profile, image.mode).apply(image)
+            if space == "GRAY" and mode == "RGB" and all(_is_grey(opaque(image.crop(box))[0]) for box in bands(image)):
+                return "L", _transform(profile, "L")
+            chosen = "RGB" if space == "RGB" and mode == "L" else mode
+            return chosen, _transform(profile, chosen)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as failure:
             text = f"{name}: its colour profile is broken and ignored ({failure})"
             warnings.warn(text, ImageWarning, stacklevel=2)
-    return _transform(None, "LAB").apply(image) if image.mode == "LAB" else image.convert("RGB")
+    return mode, _transform(None, "LAB") if mode == "LAB" else None
 
 
 def _is_grey(image: Image.Image) -> bool:
-    red, green, blue = (np.asarray(channel) for channel in image.split())
-    return np.array_equal(red, green) and np.array_equal(red, blue)
+    red, green, blue = image.split()
+    return not (ImageChops.difference(red, green).getbbox() or ImageChops.difference(red, blue).getbbox())
 
 
 @functools.lru_cache(maxsize=16)
@@ -142,8 +139,17 @@ def _space(profile: bytes) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform:
-    """From a profile (None = plain LAB) to sRGB. Threads may share it: LittleCMS keeps no state while it converts."""
+def _transform(profile: bytes | None, mode: str) -> Transform:
+    """From a profile (None = plain LAB) to sRGB; None = it is sRGB. Threads may share it: LittleCMS keeps no state."""
     source = ImageCms.createProfile("LAB") if profile is None else BytesIO(profile)
     target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    return ImageCms.ImageCmsTransform(ImageCms.ImageCmsProfile(source), target, mode, "RGB")
+    transform = ImageCms.ImageCmsTransform(ImageCms.ImageCmsProfile(source), target, mode, "RGB")
+    return None if mode == "RGB" and _changes_nothing(transform) else transform
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether colours stay within one step of 255, which is rounding: most photos have a profile that says sRGB."""
+    steps = [round(255 * step / 32) for step in range(33)]
+    colours = bytes(itertools.chain.from_iterable(itertools.product(steps, repeat=3)))
+    grid = Image.frombytes("RGB", (33, 33 * 33), colours)
+    return ImageChops.difference(grid, transform.apply(grid)).point([0, 0, *[255] * 254] * 3).getbbox() is None

@@ -4,7 +4,6 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,7 +34,7 @@ def tag_images(
     *,
     total: int,
     options: Mapping[str, Any],
-    batch_size: int = 8,
+    batch_size: int | None = None,
     workers: int = 2,
     reporter: Reporter | None = None,
 ) -> int:
@@ -51,7 +50,7 @@ def tag_images(
         out: a `.csv`, `.parquet` or `.jsonl` file; an older one is replaced when the new one is whole.
         total: number of items, for the progress bar.
         options: what the manifest shall say of the call.
-        batch_size: images in one pass of the network.
+        batch_size: images in one pass of the network; see `Tagger.batch_size`.
         workers: decoding threads.
         reporter: shows progress.
 
@@ -127,9 +126,9 @@ def _write_csv(out: Path, schema: AttributeSchema) -> Iterator[Write]:
         yield write
 
 
-def _csv_cell(value: str | float | None) -> str | Decimal:
-    # A decimal is a number, so it gets no quotes, and keeps its six places.
-    return Decimal(f"{value:.6f}") if isinstance(value, float) else escaped(value or "")
+def _csv_cell(value: str | float | None) -> str | float:
+    # Numbers have as many digits as tell them from all others.
+    return value if isinstance(value, float) else escaped(value or "")
 
 
 class _Utf8:

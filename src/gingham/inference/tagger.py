@@ -2,7 +2,9 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -10,15 +12,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
-from gingham.data.decode import decode, decode_bytes
-from gingham.data.pixels import upright_rgb
+from gingham.data.decode import MAX_PIXELS, decode
+from gingham.data.isolated import IsolatedDecoder
 from gingham.data.prefetch import prefetch
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
 from gingham.errors import BundleError, DataError, ImageError, UserError
 from gingham.inference.bundle import Bundle, open_bundle
+from gingham.inference.deterministic import deterministic_torch
+from gingham.inference.load import Decode, Facts, Item, Source, load
 from gingham.inference.repository import cached_bundle
 from gingham.models.network import Network
 from gingham.predictions import Predictions, softmax
@@ -27,7 +30,7 @@ from gingham.schema import AttributeSchema
 
 __all__ = ["Facts", "Item", "MissingBoxWarning", "Outcome", "Tag", "Tagger", "choose_device"]
 
-Source = str | Path | bytes | Image.Image
+_BATCH = 8
 
 
 class MissingBoxWarning(UserWarning):
@@ -39,24 +42,6 @@ class Tag(NamedTuple):
 
     label: str
     confidence: float
-
-
-class Facts(NamedTuple):
-    """Of an image, beside its logits: size in pixels, mean brightness in 0..1, the box's share of the area (or NaN)."""
-
-    width: int
-    height: int
-    brightness: float
-    box_share: float
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image to tag: a name, where it is, and the garment's box `x1 y1 x2 y2` in pixels, if known."""
-
-    id: str
-    source: Source
-    box: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +87,11 @@ class Tagger:
         schema: the attributes that it tags.
         preprocess: how images are prepared.
         hash: of the bundle, or empty for a network that is not on disk.
+        max_pixels: larger images are refused.
+        deterministic: the same image gives the same bits, whatever else is tagged: each is a batch of its own, on one
+            thread, with deterministic algorithms. Bits are equal on equal machines with equal versions.
+        isolated: images are decoded in child processes, so that one that crashes a library costs only itself. It is
+            for many images at once; images that Pillow has opened already are not isolated.
     """
 
     def __init__(
@@ -112,26 +102,62 @@ class Tagger:
         *,
         hash: str = "",  # noqa: A002
         device: str | torch.device = "auto",
+        max_pixels: int = MAX_PIXELS,
+        deterministic: bool = False,
+        isolated: bool = False,
     ) -> None:
         self.device = device if isinstance(device, torch.device) else choose_device(device)
         self.schema = schema
         self.preprocess = preprocess
         self.hash = hash
+        self.max_pixels = max_pixels
+        self.deterministic = deterministic
+        self.isolated = isolated
         self.network = network.to(self.device).eval()
         self._warned = False
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str = "auto") -> "Tagger":
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        max_pixels: int | None = None,
+        deterministic: bool = False,
+        isolated: bool = False,
+    ) -> "Tagger":
         """Load a bundle, or a run's best.
+
+        Args:
+            path: its folder.
+            device: `auto`, `cpu`, `cuda` or `mps`.
+            max_pixels: larger images are refused; None = the limit of the model's training.
+            deterministic: see `Tagger`.
+            isolated: see `Tagger`.
 
         Raises:
             BundleError: missing, damaged or changed.
             UserError: the device is not there.
         """
-        return cls.from_bundle(open_bundle(Path(path)), device=device)
+        return cls.from_bundle(
+            open_bundle(Path(path)),
+            device=device,
+            max_pixels=max_pixels,
+            deterministic=deterministic,
+            isolated=isolated,
+        )
 
     @classmethod
-    def from_pretrained(cls, repository: str, *, revision: str | None = None, device: str = "auto") -> "Tagger":
+    def from_pretrained(
+        cls,
+        repository: str,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        max_pixels: int | None = None,
+        deterministic: bool = False,
+        isolated: bool = False,
+    ) -> "Tagger":
         """Load a bundle of the Hugging Face Hub, downloading it to Gingham's cache folder when that has it not.
 
             tagger = Tagger.from_pretrained("owner/name", revision="0123456789abcdef0123456789abcdef01234567")
@@ -140,19 +166,45 @@ class Tagger:
             repository: `OWNER/NAME`.
             revision: a branch, tag or commit; default: the main branch. Only a commit always means the same model, and
                 once in the cache needs no network.
-            device: as in `load`.
+            device: as in `load`, like all that follow.
+            max_pixels: as in `load`.
+            deterministic: as in `load`.
+            isolated: as in `load`.
 
         Raises:
             BundleError: the Hub is not reached or refuses, or what it has is no whole bundle.
             UserError: that is no name of a repository, or the device is not there.
             MachineError: the cache folder cannot be written.
         """
-        return cls.from_bundle(cached_bundle(repository, revision), device=device)
+        return cls.from_bundle(
+            cached_bundle(repository, revision),
+            device=device,
+            max_pixels=max_pixels,
+            deterministic=deterministic,
+            isolated=isolated,
+        )
 
     @classmethod
-    def from_bundle(cls, bundle: Bundle, *, device: str = "auto") -> "Tagger":
-        """Load the network of an opened bundle."""
-        return cls(bundle.network(), bundle.schema, bundle.preprocess, hash=bundle.hash, device=device)
+    def from_bundle(
+        cls,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        max_pixels: int | None = None,
+        deterministic: bool = False,
+        isolated: bool = False,
+    ) -> "Tagger":
+        """Load the network of an opened bundle; the arguments are those of `load`."""
+        return cls(
+            bundle.network(),
+            bundle.schema,
+            bundle.preprocess,
+            hash=bundle.hash,
+            device=device,
+            max_pixels=bundle.data.max_pixels if max_pixels is None else max_pixels,
+            deterministic=deterministic,
+            isolated=isolated,
+        )
 
     def __call__(self, image: Source, *, box: Sequence[float] | None = None) -> dict[str, Tag]:
         """Tag one image.
@@ -193,20 +245,48 @@ class Tagger:
             result[attribute.name] = Tag(attribute.classes[best], float(probabilities[part][best]))
         return result
 
-    def stream(self, items: Iterable[Item], *, batch_size: int = 8, workers: int = 2) -> Iterator[Outcome]:
+    def batch_size(self, asked: int | None) -> int:
+        """Images in one pass of the network: 8 unless asked for others, and 1 where that decides the bits.
+
+        Raises:
+            UserError: several were asked for, and the tagger is deterministic.
+        """
+        if self.deterministic and asked not in (None, 1):
+            raise UserError(
+                f"--batch-size {asked}: a deterministic tagger takes one image at a time; leave the batch size out"
+            )
+        return 1 if self.deterministic else asked or _BATCH
+
+    def stream(self, items: Iterable[Item], *, batch_size: int | None = None, workers: int = 2) -> Iterator[Outcome]:
         """Tag any number of images in order, in bounded memory; unreadable ones come back with their error.
 
         Decoding runs in threads ahead of the network.
+
+        Raises:
+            UserError: see `batch_size`.
         """
-        loaded = prefetch(self._checked(items), self._load, workers=workers, depth=4 * batch_size)
-        while group := list(islice(loaded, batch_size)):
-            pixels = [entry[1] for entry in group if not isinstance(entry[1], ImageError)]
-            logits = iter(self._forward(pixels))
-            for item, entry, facts in group:
-                if isinstance(entry, ImageError):
-                    yield Outcome(item.id, None, None, entry)
-                else:
-                    yield Outcome(item.id, next(logits), facts)
+        size = self.batch_size(batch_size)
+        checked, depth = self._checked(items), max(_BATCH, 4 * size)
+        with (
+            self._decoder(workers) as decoder,
+            closing(prefetch(checked, partial(load, self.preprocess, decoder), workers=workers, depth=depth)) as loaded,
+        ):
+            while group := list(islice(loaded, size)):
+                pixels = [entry[1] for entry in group if not isinstance(entry[1], ImageError)]
+                logits = iter(self._forward(pixels))
+                for item, entry, facts in group:
+                    if isinstance(entry, ImageError):
+                        yield Outcome(item.id, None, None, entry)
+                    else:
+                        yield Outcome(item.id, next(logits), facts)
+
+    @contextmanager
+    def _decoder(self, workers: int) -> Iterator[Decode]:
+        if self.isolated:
+            with IsolatedDecoder(processes=max(1, workers), max_pixels=self.max_pixels) as processes:
+                yield processes.decode
+        else:
+            yield partial(decode, max_pixels=self.max_pixels)
 
     def _checked(self, items: Iterable[Item]) -> Iterator[Item]:
         """The items as they are, with one warning in the caller's thread where a box is missing."""
@@ -222,27 +302,13 @@ class Tagger:
                 )
             yield item
 
-    def _load(self, item: Item) -> tuple[Item, npt.NDArray[np.uint8] | ImageError, Facts | None]:
-        try:
-            image = _image(item)
-            # A row of NaN is no box; a NaN beside numbers is a bad one.
-            box = None if item.box is None or np.isnan(item.box).all() else item.box
-            pixels = self.preprocess.apply(image, box)
-        except ImageError as failure:
-            return item, failure, None
-        except DataError as failure:
-            return item, ImageError("bad_box", f"{item.id}: {failure}"), None
-        share = float("nan")
-        if box is not None:
-            share = float((box[2] - box[0]) * (box[3] - box[1]) / (image.width * image.height))
-        return item, pixels, Facts(image.width, image.height, float(pixels.mean()) / 255.0, share)
-
     @torch.inference_mode()
     def _forward(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
         if not pixels:
             return np.empty((0, self.schema.total), dtype=np.float32)
         batch = torch.from_numpy(np.stack(pixels)).to(self.device)
-        logits: npt.NDArray[np.float32] = self.network(batch).float().cpu().numpy()
+        with deterministic_torch() if self.deterministic else nullcontext():
+            logits: npt.NDArray[np.float32] = self.network(batch).float().cpu().numpy()
         if not np.isfinite(logits).all():
             # Weights that are finite may still multiply to something that is not: no tag would mean anything then.
             raise BundleError("the model gives values that are not finite; its weights are no trained network's")
@@ -252,7 +318,7 @@ class Tagger:
         self,
         table: LabelTable,
         *,
-        batch_size: int = 8,
+        batch_size: int | None = None,
         workers: int = 2,
         reporter: Reporter | None = None,
         source: Mapping[str, object] | None = None,
@@ -290,20 +356,3 @@ class Tagger:
             columns,
             {"model": self.hash, "data": table.source, **(source or {})},
         )
-
-
-def _image(item: Item) -> Image.Image:
-    source = Path(item.source) if isinstance(item.source, str) else item.source
-    if isinstance(source, Image.Image):
-        try:
-            # Pillow reads pixels late; a file that is cut off shows only now.
-            source.load()
-        except (OSError, SyntaxError, ValueError) as failure:
-            raise ImageError("unreadable", f"{item.id}: not a readable image ({failure})") from None
-        return upright_rgb(source, item.id)
-    if isinstance(source, bytes):
-        return decode_bytes(source, name=item.id)
-    if isinstance(source, Path):
-        return decode(source)
-    kinds = "a path, encoded bytes, or a PIL image (of an array: PIL.Image.fromarray)"
-    raise TypeError(f"{item.id}: expected {kinds}, got {type(source).__name__}")

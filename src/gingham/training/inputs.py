@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gingham.data.augment import Augment, rng_for, view
-from gingham.data.decode import decode
+from gingham.data.decode import MAX_PIXELS, decode
 from gingham.data.prefetch import prefetch
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
@@ -40,16 +40,23 @@ class PixelInputs:
     """Decodes and augments images: uint8 `[b, size, size, 3]`."""
 
     def __init__(
-        self, train: LabelTable, val: LabelTable, preprocess: Preprocess, augment: Augment, *, seed: int
+        self,
+        train: LabelTable,
+        val: LabelTable,
+        preprocess: Preprocess,
+        augment: Augment,
+        *,
+        seed: int,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._train, self._val = train, val
-        self._preprocess, self._augment, self._seed = preprocess, augment, seed
+        self._preprocess, self._augment, self._seed, self._max_pixels = preprocess, augment, seed, max_pixels
 
     def train(self, epoch: int, indices: Indices) -> Tensor:
         """See `Inputs`. Raises `ImageError` for an unreadable image."""
         rows = [
             view(
-                decode(self._train.path(row)),
+                decode(self._train.path(row), max_pixels=self._max_pixels),
                 _box(self._train, row),
                 self._preprocess,
                 self._augment,
@@ -61,7 +68,13 @@ class PixelInputs:
 
     def val(self, indices: Indices) -> Tensor:
         """See `Inputs`. Raises `ImageError` for an unreadable image."""
-        rows = [self._preprocess.apply(decode(self._val.path(row)), _box(self._val, row)) for row in indices.tolist()]
+        rows = [
+            self._preprocess.apply(
+                decode(self._val.path(row), max_pixels=self._max_pixels),
+                _box(self._val, row),
+            )
+            for row in indices.tolist()
+        ]
         return torch.from_numpy(np.stack(rows))
 
 
@@ -118,6 +131,7 @@ def cached_inputs(
     workers: int,
     device: torch.device,
     reporter: Reporter,
+    max_pixels: int = MAX_PIXELS,
 ) -> CachedInputs:
     """Find or compute the features of all views of the training images and of the validation images.
 
@@ -133,6 +147,7 @@ def cached_inputs(
         workers: decoding threads.
         device: where the network is.
         reporter: shows progress.
+        max_pixels: larger images are refused; one whose features are there already needs no decoding.
 
     Raises:
         ImageError: an image cannot be read.
@@ -146,10 +161,11 @@ def cached_inputs(
     def pixels(position: int) -> npt.NDArray[np.uint8]:
         if position >= count:
             row = position - count
-            return preprocess.apply(decode(val.path(row)), _box(val, row))
+            return preprocess.apply(decode(val.path(row), max_pixels=max_pixels), _box(val, row))
         number, row = divmod(position, len(train))
         rng = rng_for(options.view_seed, number, row)
-        return view(decode(train.path(row)), _box(train, row), preprocess, augment, rng)
+        image = decode(train.path(row), max_pixels=max_pixels)
+        return view(image, _box(train, row), preprocess, augment, rng)
 
     def compute(positions: Sequence[int]) -> Iterator[npt.NDArray[np.float16]]:
         chunks = [positions[start : start + _BATCH] for start in range(0, len(positions), _BATCH)]

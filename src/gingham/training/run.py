@@ -199,10 +199,18 @@ class _Run:
                 workers=recipe.train.workers,
                 device=accelerator.device,
                 reporter=reporter,
+                max_pixels=recipe.data.max_pixels,
             )
             trained: nn.Module = FeatureNetwork(network)
         else:
-            inputs = PixelInputs(train_table, val_table, preprocess, recipe.augment, seed=recipe.train.seed)
+            inputs = PixelInputs(
+                train_table,
+                val_table,
+                preprocess,
+                recipe.augment,
+                seed=recipe.train.seed,
+                max_pixels=recipe.data.max_pixels,
+            )
             trained = network
         loss = AttributeLoss(recipe.loss, table.schema, torch.from_numpy(train_table.counts())).to(accelerator.device)
         optimizer = build_optimizer(trained.parameters(), recipe.train)
@@ -336,7 +344,13 @@ class _Run:
         metrics: Metrics | None = None
         # Every process predicts, so that all return the metrics; one writes.
         main = self.accelerator.is_main_process
-        tagger = Tagger(self.network, self.train_table.schema, self.preprocess, device=self.accelerator.device)
+        tagger = Tagger(
+            self.network,
+            self.train_table.schema,
+            self.preprocess,
+            device=self.accelerator.device,
+            max_pixels=self.recipe.data.max_pixels,
+        )
         predictions = tagger.predict(self.val_table, workers=self.recipe.train.workers, reporter=self.reporter)
         metrics = evaluate(predictions)
         if main:

@@ -1,0 +1,81 @@
+"""From an image, wherever it is, to the pixels that a network takes; knows nothing of networks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gingham.data.pixels import upright_rgb
+from gingham.data.preprocess import Preprocess
+from gingham.errors import DataError, ImageError
+
+__all__ = ["Decode", "Facts", "Item", "Source", "load"]
+
+Source = str | Path | bytes | Image.Image
+
+Decode = Callable[..., Image.Image]
+"""`decode`, or what does the same elsewhere: of a path or bytes, with `name`."""
+
+
+class Facts(NamedTuple):
+    """Of an image, beside its logits: size in pixels, mean brightness in 0..1, the box's share of the area (or NaN)."""
+
+    width: int
+    height: int
+    brightness: float
+    box_share: float
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image to tag: a name, where it is, and the garment's box `x1 y1 x2 y2` in pixels, if known."""
+
+    id: str
+    source: Source
+    box: npt.NDArray[np.float32] | None = None
+
+
+def load(
+    preprocess: Preprocess, decoder: Decode, item: Item
+) -> tuple[Item, npt.NDArray[np.uint8] | ImageError, Facts | None]:
+    """Decode and prepare one image: uint8 `[size, size, 3]` and its facts, or the error that it came to.
+
+    Raises:
+        TypeError: the source is of a type that holds no image.
+    """
+    try:
+        image = _image(item, decoder)
+        # A row of NaN is no box; a NaN beside numbers is a bad one.
+        box = None if item.box is None or np.isnan(item.box).all() else item.box
+        pixels = preprocess.apply(image, box)
+    except ImageError as failure:
+        return item, failure, None
+    except DataError as failure:
+        return item, ImageError("bad_box", f"{item.id}: {failure}"), None
+    share = float("nan")
+    if box is not None:
+        share = float((box[2] - box[0]) * (box[3] - box[1]) / (image.width * image.height))
+    return item, pixels, Facts(image.width, image.height, float(pixels.mean()) / 255.0, share)
+
+
+def _image(item: Item, decoder: Decode) -> Image.Image:
+    source = Path(item.source) if isinstance(item.source, str) else item.source
+    if isinstance(source, Image.Image):
+        try:
+            # Pillow reads pixels late; a file that is cut off shows only now.
+            source.load()
+        except (OSError, SyntaxError, ValueError) as failure:
+            raise ImageError("unreadable", f"{item.id}: not a readable image ({failure})") from None
+        if min(source.size) < 1:
+            raise ImageError("unreadable", f"{item.id}: an image without pixels")
+        return upright_rgb(source, item.id)
+    if isinstance(source, bytes):
+        return decoder(source, name=item.id)
+    if isinstance(source, Path):
+        return decoder(source)
+    kinds = "a path, encoded bytes, or a PIL image (of an array: PIL.Image.fromarray)"
+    raise TypeError(f"{item.id}: expected {kinds}, got {type(source).__name__}")
