@@ -122,7 +122,7 @@ def test_wrong_labels_are_one_line(refused: Refused, model: Path, wardrobe: Path
     labels.write_text("\n".join([lines[0].replace(lines[0][0], "9", 1), *lines[1:]]) + "\n")
     assert "val_attr.txt:1: attribute 'pattern' has label 9, expected 0..6" in call(data=spoilt)
     labels.write_text("\n".join(lines[:-1]) + "\n")
-    assert "lists 3 images, but" in call(data=spoilt)
+    assert "lists 3 images; each needs one" in call(data=spoilt)
     labels.write_text(lines[0] + "\n" + lines[1][:5] + "\n" + lines[2])
     assert "val_attr.txt:2: 3 labels, expected 6" in call(data=spoilt)
     labels.write_text("\n".join(lines) + "\n")
@@ -151,7 +151,7 @@ def test_outputs_that_cannot_be_are_refused_before_any_work(
 
     assert "is a directory" in call("--json", tmp_path)
     assert "is a directory" in call("--predictions", tmp_path)
-    assert "the same file as" in call("--predictions", tmp_path / "x", "--json", tmp_path / "x")
+    assert "the same file as" in call("--predictions", tmp_path / "x.parquet", "--json", tmp_path / "x.parquet")
     assert "is a directory" in refused("submit", model, "--data", wardrobe, "--out", tmp_path)
 
 

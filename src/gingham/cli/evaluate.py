@@ -11,6 +11,7 @@ from gingham.cli.options import (
     device_option,
     model_argument,
     out_path,
+    out_path_ending,
     speed_options,
 )
 
@@ -22,7 +23,12 @@ __all__ = ["command"]
 @data_option
 @click.option("--split", default="val", show_default=True, help="Which split: train, val or test.")
 @click.option("--json", "json_file", type=out_path, metavar="FILE", help="Write the metrics as JSON.")
-@click.option("--predictions", type=out_path, metavar="FILE.parquet", help="Write logits and targets of each image.")
+@click.option(
+    "--predictions",
+    type=out_path_ending(".parquet"),
+    metavar="FILE.parquet",
+    help="Write logits and targets of each image.",
+)
 @data_settings
 @device_option
 @speed_options

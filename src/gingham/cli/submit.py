@@ -10,7 +10,7 @@ from gingham.cli.options import (
     data_settings,
     device_option,
     model_argument,
-    out_path,
+    out_path_ending,
     speed_options,
 )
 
@@ -20,7 +20,7 @@ __all__ = ["command"]
 @click.command("submit")
 @model_argument
 @data_option
-@click.option("--out", type=out_path, required=True, metavar="FILE.zip", help="The submission to write.")
+@click.option("--out", type=out_path_ending(".zip"), required=True, metavar="FILE.zip", help="The submission to write.")
 @data_settings
 @device_option
 @speed_options
