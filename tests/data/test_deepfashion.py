@@ -169,14 +169,17 @@ def test_more_labels_than_images(tmp_path: Path) -> None:
     deepfashion(tmp_path)
     prepend("0 0 0 0 0 0")(tmp_path / "split/train_attr.txt")
     assert problem(tmp_path) == (
-        "split/train.txt lists 3 images, but split/train_attr.txt has 4 rows; each image needs one"
+        "split/train_attr.txt:4: one row too many: it has 4 rows, but split/train.txt lists 3 images; each needs one"
     )
 
 
 def test_fewer_boxes_than_images(tmp_path: Path) -> None:
     deepfashion(tmp_path)
     write_lines(tmp_path / "split/val_bbox.txt", ["1 2 3 4"])
-    assert problem(tmp_path) == "split/val.txt lists 2 images, but split/val_bbox.txt has 1 rows; each image needs one"
+    assert (
+        problem(tmp_path)
+        == "split/val_bbox.txt:1: the last row: it has 1 rows, but split/val.txt lists 2 images; each needs one"
+    )
 
 
 @pytest.mark.parametrize(
