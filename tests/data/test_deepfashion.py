@@ -9,17 +9,10 @@ from gingham.data.formats import infer_schema, read_labels
 from gingham.data.options import DataOptions
 from gingham.errors import DataError, RecipeError, SchemaError
 from gingham.schema import AttributeSchema
-from tests.data.builders import CLASS_LIST, ROWS, deepfashion, photo, write_lines
+from tests.data.builders import CLASS_LIST, ROWS, deepfashion, photo, problem, write_lines
 
 TARGETS = [[int(field) for field in row.split()] for rows in ROWS.values() for row in rows] + [[-1] * 6] * 2
 SPLITS = ("train",) * 3 + ("val",) * 2 + ("test",) * 2
-
-
-def problem(root: Path, options: DataOptions | None = None, error: type[Exception] = DataError) -> str:
-    with pytest.raises(error) as caught:
-        read_labels(root, options or DataOptions())
-    assert "\n" not in str(caught.value)
-    return str(caught.value).replace(f"{root}/", "")
 
 
 def prepend(*lines: str) -> Callable[[Path], None]:

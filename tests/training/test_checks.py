@@ -6,20 +6,12 @@ import pytest
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
 from gingham.errors import DataError
-from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 from gingham.training.checks import check_boxes
+from tests.ears import Ears
 
 _BOX = [1.0, 2.0, 3.0, 4.0]
 _NONE = [np.nan] * 4
-
-
-class _Ears(Reporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 def _table(split: str, boxes: list[list[float]] | None) -> LabelTable:
@@ -39,14 +31,17 @@ def _table(split: str, boxes: list[list[float]] | None) -> LabelTable:
 def test_a_model_of_boxes_is_not_trained_without_any(boxes: list[list[float]] | None) -> None:
     train, val = _table("train", boxes), _table("val", [_BOX, _BOX, _BOX])
     with pytest.raises(DataError, match=r"labels\.csv: preprocess\.region is 'box', but no training image has"):
-        check_boxes(train, val, Preprocess(region="box"), _Ears())
-    check_boxes(train, val, Preprocess(region="image"), _Ears())
+        check_boxes(train, val, Preprocess(region="box"), Ears())
+    check_boxes(train, val, Preprocess(region="image"), Ears())
 
 
 def test_images_without_a_box_are_counted() -> None:
-    ears = _Ears()
+    ears = Ears()
     check_boxes(_table("train", [_BOX, _NONE, _BOX]), _table("val", None), Preprocess(region="box"), ears)
-    assert [line.split(" images")[0] for line in ears.warnings] == ["split 'train': 1 of 3", "split 'val': 3 of 3"]
-    ears.warnings.clear()
+    assert [line.split(" images")[0] for line in ears.lines] == [
+        "warning: split 'train': 1 of 3",
+        "warning: split 'val': 3 of 3",
+    ]
+    ears.lines.clear()
     check_boxes(_table("train", [_BOX] * 3), _table("val", [_BOX] * 3), Preprocess(region="box"), ears)
-    assert ears.warnings == []
+    assert ears.lines == []
