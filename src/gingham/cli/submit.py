@@ -29,7 +29,8 @@ def command(
 ) -> None:
     """Write the challenge's submission: a zip with prediction.txt, one line of integers an image of the test split."""
     from gingham.cli.console import ConsoleReporter, show_warnings
-    from gingham.cli.labels import labels_for
+    from gingham.cli.labels import changed_options
+    from gingham.data.formats import read_labels
     from gingham.inference.bundle import open_bundle
     from gingham.inference.submission import write_submission
     from gingham.inference.tagger import Tagger
@@ -39,7 +40,7 @@ def command(
     check_outputs({"--out": out}, [data, model])
     bundle = open_bundle(model)
     tagger = Tagger.from_bundle(bundle, device=device)
-    table = labels_for(data, bundle, changes).split("test")
+    table = read_labels(data, changed_options(bundle.data, changes)).split("test")
     predictions = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)
-    write_submission(predictions, out)
+    write_submission(predictions, table.schema, out)
     reporter.say(f"{out}: {len(predictions)} lines in the order of the test split")
