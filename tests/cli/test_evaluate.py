@@ -131,6 +131,14 @@ def test_wrong_labels_are_one_line(refused: Refused, model: Path, wardrobe: Path
     assert f"1 images cannot be read: {name} (unreadable)" in call(data=spoilt)
 
 
+def test_a_split_without_labels_is_not_measured(refused: Refused, model: Path, wardrobe: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(wardrobe, tmp_path / "data"))
+    (data / "split" / "test_attr.txt").unlink()
+    message = refused("evaluate", model, "--data", data, "--split", "test", "--json", tmp_path / "m.json")
+    assert "--split test: none of its 3 images has a label" in message
+    assert not (tmp_path / "m.json").exists()
+
+
 def test_a_schema_that_does_not_match_names_both(refused: Refused, wardrobe: Path, tmp_path: Path) -> None:
     schema = AttributeSchema.of({"colour": ["red", "blue"], "size": ["S", "M"]})
     model = tiny.bundle(tmp_path / "model", schema=schema)

@@ -46,10 +46,12 @@ def command(
     """Measure a tagger on a labelled split: mean class accuracy with its interval, per attribute and per class."""
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings
     from gingham.cli.labels import labels_for
+    from gingham.errors import UserError
     from gingham.evaluation.metrics import evaluate
     from gingham.evaluation.tables import metrics_table
     from gingham.inference.bundle import open_bundle
     from gingham.inference.tagger import Tagger
+    from gingham.schema import UNLABELLED
     from gingham.storage import write_json
 
     reporter = ConsoleReporter()
@@ -58,6 +60,8 @@ def command(
     bundle = open_bundle(model)
     tagger = Tagger.from_bundle(bundle, device=device)
     table = labels_for(data, bundle, changes).split(split)
+    if table.targets.max() == UNLABELLED:
+        raise UserError(f"--split {split}: none of its {len(table)} images has a label; predict tags without labels")
     predicted = tagger.predict(
         table, batch_size=batch_size, workers=workers, reporter=reporter, source={"split": split}
     )
