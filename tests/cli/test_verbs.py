@@ -89,6 +89,9 @@ def test_schema_infer(gingham: Call, refused: Refused, tmp_path: Path) -> None:
     assert code == 0
     assert AttributeSchema.from_file(out).to_plain() == {"colour": ["b", "g", "r"], "size": ["0", "1"]}
     assert "colour: b, g, r" in stdout
+    assert gingham("schema", "infer", labels, "--out", tmp_path / "s.json", "--set", "data.attributes=[size]")[0] == 0
+    assert AttributeSchema.from_file(tmp_path / "s.json").to_plain() == {"size": ["0", "1"]}
+    assert "must be .yaml or .yml or .json" in refused("schema", "infer", labels, "--out", tmp_path / "schema.txt")
     assert "exists; choose another name" in refused("schema", "infer", labels, "--out", out)
     assert "no such file" in refused("schema", "infer", tmp_path / "none.csv", "--out", tmp_path / "new.yaml")
 
@@ -246,6 +249,7 @@ def test_devices_and_pipes_are_not_replaced(refused: Refused, model: Path, wardr
 def test_names_that_do_not_tell_the_format_are_refused(refused: Refused, model: Path, tmp_path: Path) -> None:
     arguments = (model, "--data", tmp_path)
     assert "must be .parquet" in refused("evaluate", *arguments, "--predictions", tmp_path / "logits.csv")
+    assert "must be .yaml or .yml" in refused("recipes", "copy", "laptop", tmp_path / "mine")
     assert "must be .zip" in refused("submit", *arguments, "--out", tmp_path / "submission.txt")
 
 

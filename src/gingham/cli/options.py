@@ -44,19 +44,19 @@ class _OutPath(click.Path):
     """What is to be written, in a folder that can be written to or made. Checked before any work is done.
 
     Args:
-        ending: how a file's name must end; empty = as it likes.
+        endings: how a file's name may end; none = as it likes.
         folder: whether it is a folder.
     """
 
-    def __init__(self, ending: str = "", *, folder: bool = False) -> None:
+    def __init__(self, endings: tuple[str, ...] = ("",), *, folder: bool = False) -> None:
         super().__init__(dir_okay=folder, file_okay=not folder, path_type=Path)
-        self._ending, self._folder = ending, folder
+        self._endings, self._folder = endings, folder
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """As click's. Raises `click.UsageError` for an unfit name, `MachineError` where writing is not allowed."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if not path.name.lower().endswith(self._ending):
-            self.fail(f"{path}: the ending must be {self._ending}", param, ctx)
+        if not path.name.lower().endswith(self._endings):
+            self.fail(f"{path}: the ending must be {' or '.join(self._endings)}", param, ctx)
         folder = path.absolute() if self._folder else path.absolute().parent
         while not os.path.lexists(folder):
             folder = folder.parent
@@ -87,9 +87,9 @@ device_option = click.option(
 )
 
 
-def out_path_ending(ending: str) -> click.Path:
-    """The type of an option for a file of one format, which its name must tell."""
-    return _OutPath(ending)
+def out_path_ending(*endings: str) -> click.Path:
+    """The type of an option for a file whose name must tell its format."""
+    return _OutPath(endings)
 
 
 def data_settings(function: _F) -> _F:
