@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from gingham.data.table import LabelTable
 from gingham.errors import DataError
 from gingham.schema import AttributeSchema
 from gingham.training.checks import check_boxes
+from gingham.training.recipe import Recipe
+from gingham.training.run import train
 from tests.ears import Ears
 
 _BOX = [1.0, 2.0, 3.0, 4.0]
@@ -33,6 +36,12 @@ def test_a_model_of_boxes_is_not_trained_without_any(boxes: list[list[float]] | 
     with pytest.raises(DataError, match=r"labels\.csv: preprocess\.region is 'box', but no training image has"):
         check_boxes(train, val, Preprocess(region="box"), Ears())
     check_boxes(train, val, Preprocess(region="image"), Ears())
+
+
+def test_a_run_checks_that_before_it_begins(photos: Path, tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no training image has a garment box"):
+        train(photos, tiny("preprocess.region=box"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_images_without_a_box_are_counted() -> None:
