@@ -86,6 +86,7 @@ def test_encode_fills_what_is_missing() -> None:
         ({"color": "red"}, "unknown attribute 'color'; did you mean 'colour'?"),
         ({"zzz": "red"}, "unknown attribute 'zzz'; there are colour, sleeve"),
         ({"sleeve": "shirt"}, "attribute 'sleeve': unknown class 'shirt'; did you mean 'short'?"),
+        ({"sleeve": "SHORT"}, "attribute 'sleeve': unknown class 'SHORT'; did you mean 'short'?"),
         ({"colour": "zzz"}, "attribute 'colour': unknown class 'zzz'; it has red, blue"),
     ],
 )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import gingham
 from gingham.data.formats import read_labels
 from gingham.errors import UserError
 from gingham.evaluation.metrics import Metrics, evaluate
@@ -58,7 +59,8 @@ def run_demo(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists and is not an empty folder; remove it, or choose another --out")
-    data = cache_directory() / "wardrobe" / f"{count}-{_SEED}"
+    # Another version may draw other garments.
+    data = cache_directory() / "wardrobe" / f"{gingham.__version__}-{count}-{_SEED}"
     if not data.is_dir():
         with reporter.bar("drawing garments", count) as bar:
             generate(data, count, _SEED, processes=2, progress=lambda done: bar.advance())

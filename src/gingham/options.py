@@ -83,5 +83,7 @@ def _first_problem(options: type[Options], failure: ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(dotted, field_names(options), n=1, cutoff=0.5)
         return f"unknown field '{dotted}'" + (f"; did you mean '{near[0]}'?" if near else "")
+    if problem["type"] == "model_type":
+        return f"{dotted or 'it'}: expected a block of fields, got {problem['input']!r}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{dotted}: {message} (got {reprlib.repr(problem['input'])})" if dotted else message

@@ -84,8 +84,9 @@ class Attribute:
         try:
             return self.index[label]
         except KeyError:
-            near = difflib.get_close_matches(label, self.classes, n=1, cutoff=0.5)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; it has {', '.join(self.classes)}"
+            spelling = {known.lower(): known for known in self.classes}
+            near = difflib.get_close_matches(label.lower(), spelling, n=1, cutoff=0.5)
+            hint = f"; did you mean '{spelling[near[0]]}'?" if near else f"; it has {', '.join(self.classes)}"
             raise SchemaError(f"attribute '{self.name}': unknown class '{label}'{hint}") from None
 
 

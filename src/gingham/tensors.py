@@ -45,8 +45,12 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with machine_errors(path):
+        # The library makes files that only their owner may read; these get the permissions of all others.
+        path.touch()
+        permissions = path.stat().st_mode
         try:
             save_file(plain, path, dict(metadata) if metadata else None)
+            path.chmod(permissions)
         except SafetensorError as failure:
             # The library hides the system's error number; its text has it. 5 is EIO.
             found = re.search(r"os error (\d+)", str(failure))

@@ -39,6 +39,10 @@ def test_a_bundle_says_what_it_is(model: Path) -> None:
     }
 
 
+def test_who_may_read_one_file_may_read_all(model: Path) -> None:
+    assert len({file.stat().st_mode for file in model.iterdir()}) == 1
+
+
 def test_a_loaded_network_is_in_evaluation_mode(model: Path) -> None:
     assert not any(part.training for part in open_bundle(model).network().modules())
 

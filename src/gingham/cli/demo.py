@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import file_path
+from gingham.cli.options import out_folder
 
 __all__ = ["command"]
 
 
 @click.command("demo")
-@click.option("--out", type=file_path, default=Path("runs/demo"), show_default=True, help="Folder of the run.")
+@click.option("--out", type=out_folder, default=Path("runs/demo"), show_default=True, help="Folder of the run.")
 def command(out: Path) -> int:
     """Draw a wardrobe, train a small tagger on it, measure it, and tag pictures that it has not seen."""
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings

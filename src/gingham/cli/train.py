@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import device_option, file_path
+from gingham.cli.options import device_option, file_path, out_folder
 
 __all__ = ["command"]
 
@@ -13,7 +13,7 @@ __all__ = ["command"]
 @click.command("train")
 @click.option("--data", type=file_path, metavar="DIR|TABLE", help="Folder or table of labelled photos.")
 @click.option("--recipe", metavar="NAME|FILE", help="A built-in recipe (see `gingham recipes list`) or a file.")
-@click.option("--out", type=file_path, required=True, metavar="RUN", help="Folder of the run; new or empty.")
+@click.option("--out", type=out_folder, required=True, metavar="RUN", help="Folder of the run; new or empty.")
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field, as in train.epochs=3; repeatable."
 )

@@ -36,7 +36,13 @@ from gingham.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from gingham.training.checks import check_composition, check_labels, data_fingerprint, first_difference
+from gingham.training.checks import (
+    check_boxes,
+    check_composition,
+    check_labels,
+    data_fingerprint,
+    first_difference,
+)
 from gingham.training.folder import CHECKPOINTS, Origin, begin, claim, read_origin, require_unused
 from gingham.training.history import EventWriter, best_epoch, columns, write_history
 from gingham.training.inputs import FeatureNetwork, PixelInputs, cached_inputs
@@ -175,6 +181,7 @@ class _Run:
         table = read_labels(data, recipe.data)
         train_table, val_table = table.split("train"), table.split("val")
         check_labels(train_table, val_table, reporter)
+        check_boxes(train_table, val_table, recipe.preprocess, reporter)
         torch.manual_seed(recipe.train.seed)
         mean, std = input_statistics(recipe.model.backbone, recipe.model.weights)
         mean, std = recipe.preprocess.mean or mean, recipe.preprocess.std or std
