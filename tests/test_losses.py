@@ -18,7 +18,6 @@ from gingham.losses import (
     LossOptions,
     LossValue,
     class_weights,
-    count_classes,
     cross_entropy,
     focal,
     smooth,
@@ -296,11 +295,6 @@ def test_wrong_counts_are_refused() -> None:
         class_weights(torch.tensor([1, 2]), SCHEMA, "none")
     with pytest.raises(SchemaError, match="'pattern/b' has a negative count"):
         class_weights(torch.tensor([1, -2, *[1] * 7]), SCHEMA, "inverse")
-
-
-def test_counting_classes() -> None:
-    targets = torch.tensor([[0, 1, -1], [0, -1, 3], [2, 1, 3]])
-    assert count_classes(targets, SCHEMA).tolist() == [2, 0, 1, 0, 2, 0, 0, 0, 2]
 
 
 def test_smoothing_by_hand() -> None:

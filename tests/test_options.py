@@ -41,7 +41,7 @@ def test_instances_are_immutable() -> None:
         ({"inner": {"size": 0}}, "r.yaml: inner.size: Input should be greater than or equal to 1 (got 0)"),
         ({"rate": "fast"}, "r.yaml: rate: "),
         ({"inner": {"names": "abc"}}, "r.yaml: inner.names: "),
-        ({"inner": None}, "r.yaml: inner: "),
+        ({"inner": None}, "r.yaml: inner: expected a block of fields, got None"),
     ],
 )
 def test_wrong_values_name_the_field(values: dict[str, object], message: str) -> None:

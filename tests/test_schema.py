@@ -21,6 +21,27 @@ schemas = st.dictionaries(
 ).map(AttributeSchema.of)
 
 
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {f"a{n}": ["x", "y"] for n in range(1001)},
+        {f"a{n}": [f"{c}" for c in range(2001)] for n in range(10)},
+        {"a": ["x", "y" * 201]},
+        {"a" * 201: ["x", "y"]},
+        {"a": ["x", "y\x9b31m"]},
+        {"a\x7f": ["x", "y"]},
+    ],
+)
+def test_what_nobody_names_garments_by_is_refused(classes: dict[str, list[str]]) -> None:
+    with pytest.raises(SchemaError, match=r"at most|control character"):
+        AttributeSchema.of(classes)
+
+
+def test_large_schemas_are_fine() -> None:
+    assert len(AttributeSchema.of({f"a{n}": ["x", "y"] for n in range(1000)})) == 1000
+    assert AttributeSchema.of({"a": [f"{c}" for c in range(20_000)]}).total == 20_000
+
+
 def test_the_built_in_schema_is_that_of_the_challenge() -> None:
     schema = AttributeSchema.builtin("deepfashion")
     assert schema.names == ("pattern", "sleeve", "length", "neckline", "fabric", "fit")
@@ -65,6 +86,7 @@ def test_encode_fills_what_is_missing() -> None:
         ({"color": "red"}, "unknown attribute 'color'; did you mean 'colour'?"),
         ({"zzz": "red"}, "unknown attribute 'zzz'; there are colour, sleeve"),
         ({"sleeve": "shirt"}, "attribute 'sleeve': unknown class 'shirt'; did you mean 'short'?"),
+        ({"sleeve": "SHORT"}, "attribute 'sleeve': unknown class 'SHORT'; did you mean 'short'?"),
         ({"colour": "zzz"}, "attribute 'colour': unknown class 'zzz'; it has red, blue"),
     ],
 )

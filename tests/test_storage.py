@@ -1,10 +1,13 @@
 import errno
 import hashlib
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gingham import storage
 from gingham.errors import BundleError, ExitCode, MachineError
 from gingham.storage import (
     MANIFEST,
@@ -13,6 +16,8 @@ from gingham.storage import (
     cache_directory,
     machine_errors,
     read_json,
+    recover,
+    remove_directory,
     sha256_bytes,
     sha256_file,
     verify_manifest,
@@ -96,6 +101,87 @@ def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
         break_off()
     assert names(tmp_path) == ["bundle"]
     assert names(tmp_path / "bundle") == ["a"]
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_replaced_folder_is_never_absent_or_recovers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
+) -> None:
+    """Killed after each renaming, with and without the system call that lets two folders change places."""
+    if not exchange:
+        monkeypatch.setattr(storage, "_exchange", lambda one, other: False)
+    with atomic_directory(tmp_path / "bundle") as folder:
+        (folder / "old").touch()
+    seen: list[tuple[list[str], list[str]]] = []
+    rename = Path.rename
+
+    def as_if_killed_now() -> None:
+        copy = tmp_path.with_name(f"{tmp_path.name}-{len(seen)}")
+        shutil.copytree(tmp_path, copy)
+        before = names(copy / "bundle") if (copy / "bundle").exists() else []
+        with monkeypatch.context() as undisturbed:
+            undisturbed.setattr(Path, "rename", rename)
+            recover(copy)
+        assert names(copy) == ["bundle"]
+        seen.append((before, names(copy / "bundle")))
+
+    def watched(call: Callable[..., object]) -> Callable[..., object]:
+        return lambda *paths: [call(*paths), as_if_killed_now()][0]
+
+    monkeypatch.setattr(storage, "_exchange", watched(storage._exchange))
+    monkeypatch.setattr(storage, "_sync_directory", watched(storage._sync_directory))
+    monkeypatch.setattr(Path, "rename", watched(rename))
+    with atomic_directory(tmp_path / "bundle") as folder:
+        (folder / "new").touch()
+    assert names(tmp_path) == ["bundle"]
+    assert {after for _, (after,) in seen} == {"old", "new"}
+    assert ([] in [before for before, _ in seen]) is not exchange
+
+
+def test_a_replacement_that_cannot_be_finished_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_exchange", lambda one, other: False)
+    with atomic_directory(tmp_path / "bundle") as folder:
+        (folder / "old").touch()
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name.endswith(".tmp"):
+            raise OSError(errno.EIO, "broken")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(MachineError), atomic_directory(tmp_path / "bundle") as folder:
+        (folder / "new").touch()
+    assert names(tmp_path) == ["bundle"]
+    assert names(tmp_path / "bundle") == ["old"]
+
+
+def test_what_killed_writes_left_is_put_right(tmp_path: Path) -> None:
+    for left in (".a.txt.12-0123abcd.tmp", ".b.12-0123abcd.old"):
+        (tmp_path / left).touch()
+    for left in (".best.12-0123abcd.tmp", ".best.12-0123abcd.old", ".gone.12-0123abcd.old", "best"):
+        (tmp_path / left).mkdir()
+        (tmp_path / left / left.strip(".")).touch()
+    others = [".hidden", ".a.tmp", "a.12-0123abcd.tmp", ".a.12-0123abcd.tmp.txt", ".a.x-0123abcd.tmp"]
+    for name in others:
+        (tmp_path / name).touch()
+    recover(tmp_path)
+    assert names(tmp_path) == sorted([*others, "b", "best", "gone"])
+    assert names(tmp_path / "best") == ["best"]
+    recover(tmp_path / "nothing")
+
+
+def test_a_removed_folder_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    remove_directory(tmp_path / "a")
+    assert names(tmp_path) == []
+
+
+def test_a_file_where_a_folder_must_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file/a.txt", tmp_path / "file/b/c.txt"):
+        with pytest.raises(MachineError, match="a part of its path is a file"):
+            write_text(path, "x")
 
 
 def test_json(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the wheel holds: a package that works without the repository around it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,14 +13,19 @@ _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(_REPOSITORY)]
     subprocess.run(command, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel: Path) -> Path:
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+        archive.extractall(wheel.parent / "site")
+    return wheel.parent / "site"
 
 
 def _run(site: Path, code: str) -> str:
@@ -48,3 +54,22 @@ def test_it_runs_from_there(unpacked: Path) -> None:
     lines = _run(unpacked, code).splitlines()
     assert Path(lines[0]).is_relative_to(unpacked)
     assert lines[2:] == ["26", "(300, 300)"]
+
+
+@pytest.mark.long
+def test_the_demo_runs_from_an_empty_venv(wheel: Path, tmp_path: Path) -> None:
+    """What a user does who has no checkout: install the wheel, run the demo. Needs a package index."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"GINGHAM_CACHE": str(tmp_path / "cache")}
+
+    def run(*command: str | Path) -> str:
+        done = subprocess.run(command, env=environment, cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True)
+        return done.stdout
+
+    run(sys.executable, "-m", "venv", "venv")
+    run(tmp_path / "venv/bin/python", "-m", "pip", "install", "--quiet", wheel)
+    printed = run(tmp_path / "venv/bin/gingham", "demo", "--out", "demo")
+    metrics = json.loads((tmp_path / "demo/metrics.json").read_text())
+    assert metrics["mean_class_accuracy"] >= 0.90
+    assert "held-out part: mean class accuracy" in printed
+    assert (tmp_path / "demo/tagged.png").is_file()

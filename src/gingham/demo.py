@@ -1,9 +1,9 @@
 """The demo: the whole path on synthetic garments, from nothing to tags."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import gingham
 from gingham.data.formats import read_labels
 from gingham.errors import UserError
 from gingham.evaluation.metrics import Metrics, evaluate
@@ -13,6 +13,7 @@ from gingham.inference.sheet import tagged_sheet
 from gingham.inference.tagger import Tagger
 from gingham.progress import Reporter
 from gingham.storage import cache_directory, write_json
+from gingham.training.interrupt import Stop
 from gingham.training.recipe import load_recipe
 from gingham.training.run import train
 from gingham.wardrobe import generate
@@ -38,10 +39,10 @@ class DemoResult:
 def run_demo(
     out: Path,
     *,
-    count: int = 2400,
+    count: int = 4000,
     changes: tuple[str, ...] = (),
     reporter: Reporter,
-    stop_asked: Callable[[], bool] = lambda: False,
+    stop: Stop | None = None,
 ) -> DemoResult:
     """Draw a wardrobe (kept in the cache folder), train the recipe `wardrobe` on it, measure and tag its test part.
 
@@ -50,7 +51,7 @@ def run_demo(
         count: garments to draw.
         changes: `field=value` changes of the recipe.
         reporter: hears of progress.
-        stop_asked: see `train`.
+        stop: see `train`.
 
     Raises:
         UserError: `out` is in use.
@@ -58,11 +59,12 @@ def run_demo(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists and is not an empty folder; remove it, or choose another --out")
-    data = cache_directory() / "wardrobe" / f"{count}-{_SEED}"
+    # Another version may draw other garments.
+    data = cache_directory() / "wardrobe" / f"{gingham.__version__}-{count}-{_SEED}"
     if not data.is_dir():
         with reporter.bar("drawing garments", count) as bar:
             generate(data, count, _SEED, processes=2, progress=lambda done: bar.advance())
-    train(data, load_recipe("wardrobe", changes), out, device="auto", reporter=reporter, stop_asked=stop_asked)
+    train(data, load_recipe("wardrobe", changes), out, device="auto", reporter=reporter, stop=stop)
     tagger = Tagger.load(out)
     table = read_labels(data).split("test")
     predictions = tagger.predict(table, reporter=reporter, source={"split": "test"})

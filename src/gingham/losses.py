@@ -27,7 +27,6 @@ __all__ = [
     "LossOptions",
     "LossValue",
     "class_weights",
-    "count_classes",
     "cross_entropy",
     "focal",
     "smooth",
@@ -109,12 +108,6 @@ def smooth(soft: Tensor, epsilon: float, schema: AttributeSchema) -> Tensor:
     spread = [soft[:, part].sum(dim=1, keepdim=True).expand(-1, part.stop - part.start) for part in schema.slices]
     sizes = soft.new_tensor([float(size) for size in schema.sizes for _ in range(size)])
     return (1 - epsilon) * soft + epsilon * torch.cat(spread, dim=1) / sizes
-
-
-def count_classes(targets: Tensor, schema: AttributeSchema) -> Tensor:
-    """How many images each class has: int64 `[ΣC]` of int64 targets `[N, K]`. Raises `SchemaError`."""
-    soft, _ = soft_targets(targets, schema, dtype=torch.float64)
-    return soft.sum(dim=0).round().to(torch.int64)
 
 
 def class_weights(

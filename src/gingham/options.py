@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -9,6 +10,7 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gingham.documents import parse_json, parse_yaml, read_limited
 from gingham.errors import GinghamError, RecipeError
 
 __all__ = ["Options", "field_names", "load_yaml"]
@@ -58,9 +60,9 @@ def load_yaml(path: Path, *, error: type[GinghamError]) -> Any:
         error: the file is missing, unreadable or malformed; one line with file and line number.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_limited(path).decode("utf-8")
         # JSON is almost YAML, but not quite: its escapes of characters beyond 16 bits and its tabs are none.
-        return json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        return parse_json(text) if path.suffix.lower() == ".json" else parse_yaml(text)
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as failure:
@@ -71,6 +73,8 @@ def load_yaml(path: Path, *, error: type[GinghamError]) -> Any:
         mark = getattr(failure, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise error(f"{where}: not valid YAML ({getattr(failure, 'problem', None) or failure})") from None
+    except ValueError as failure:
+        raise error(f"{path}: cannot be read ({failure})") from None
 
 
 def _first_problem(options: type[Options], failure: ValidationError) -> str:
@@ -79,5 +83,7 @@ def _first_problem(options: type[Options], failure: ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(dotted, field_names(options), n=1, cutoff=0.5)
         return f"unknown field '{dotted}'" + (f"; did you mean '{near[0]}'?" if near else "")
+    if problem["type"] == "model_type":
+        return f"{dotted or 'it'}: expected a block of fields, got {problem['input']!r}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{dotted}: {message} (got {problem['input']!r})" if dotted else message
+    return f"{dotted}: {message} (got {reprlib.repr(problem['input'])})" if dotted else message

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gingham.documents import parse_json
 from gingham.errors import BundleError, SchemaError, one_line
 from gingham.schema import AttributeSchema
 from gingham.storage import atomic_file
@@ -118,7 +119,7 @@ class Predictions:
             raise BundleError(f"{path}: not a readable Parquet file ({one_line(failure)})") from None
         metadata = table.schema.metadata or {}
         try:
-            header = json.loads(metadata[b"gingham"])
+            header = parse_json(metadata[b"gingham"])
             schema = AttributeSchema.from_plain(header["schema"], source=str(path))
             if header["format"] > _FORMAT:
                 raise BundleError(f"{path}: written by a later Gingham (format {header['format']}); upgrade Gingham")

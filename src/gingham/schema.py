@@ -3,6 +3,8 @@
 import difflib
 import hashlib
 import json
+import reprlib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,13 +28,16 @@ RESERVED_NAMES = frozenset({"image", "id", "error", "split", "path", "width", "h
 
 _RESERVED_SUFFIXES = ("_confidence", "_accepted")
 
+# What a person names garments by is far below; what a stranger's file claims may be far above.
+_MOST_ATTRIBUTES, _MOST_CLASSES, _LONGEST_NAME = 1_000, 20_000, 200
+
 
 @dataclass(frozen=True)
 class Attribute:
     """One attribute: its name and its mutually exclusive classes, in the order of the logits.
 
     Raises:
-        SchemaError: empty or reserved name, no classes, or a class that is empty or occurs twice.
+        SchemaError: empty, reserved or overlong name, no classes, or a class that is empty or occurs twice.
     """
 
     name: str
@@ -42,7 +47,8 @@ class Attribute:
         name = self.name
         if not isinstance(name, str) or not name.strip() or name != name.strip():
             raise SchemaError(f"attribute {name!r}: a name must be text without blanks around it")
-        if "/" in name or any(ord(character) < 32 for character in name):
+        _check_length(name)
+        if "/" in name or _has_control(name):
             raise SchemaError(f"attribute '{name}': a name may hold neither '/' nor control characters")
         if name in RESERVED_NAMES or name.endswith(_RESERVED_SUFFIXES):
             raise SchemaError(f"attribute '{name}': the name is reserved for a column of the output; choose another")
@@ -54,7 +60,8 @@ class Attribute:
         for label in self.classes:
             if not isinstance(label, str) or not label.strip() or label != label.strip():
                 raise SchemaError(f"attribute '{name}': class {label!r} must be text without blanks around it")
-            if any(ord(character) < 32 for character in label):
+            _check_length(label)
+            if _has_control(label):
                 raise SchemaError(f"attribute '{name}': class {label!r} holds a control character")
             if label in seen:
                 raise SchemaError(f"attribute '{name}': class '{label}' occurs twice")
@@ -77,8 +84,9 @@ class Attribute:
         try:
             return self.index[label]
         except KeyError:
-            near = difflib.get_close_matches(label, self.classes, n=1, cutoff=0.5)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; it has {', '.join(self.classes)}"
+            spelling = {known.lower(): known for known in self.classes}
+            near = difflib.get_close_matches(label.lower(), spelling, n=1, cutoff=0.5)
+            hint = f"; did you mean '{spelling[near[0]]}'?" if near else f"; it has {', '.join(self.classes)}"
             raise SchemaError(f"attribute '{self.name}': unknown class '{label}'{hint}") from None
 
 
@@ -87,7 +95,7 @@ class AttributeSchema:
     """K attributes with C_1 .. C_K classes; slices logits `[N, ΣC]` and encodes targets `[N, K]`.
 
     Raises:
-        SchemaError: no attributes, or a name that occurs twice.
+        SchemaError: no attributes, more than 1,000 of them or 20,000 classes in all, or a name that occurs twice.
     """
 
     attributes: tuple[Attribute, ...]
@@ -95,6 +103,11 @@ class AttributeSchema:
     def __post_init__(self) -> None:
         if not self.attributes:
             raise SchemaError("schema: it has no attributes; name at least one")
+        if len(self.attributes) > _MOST_ATTRIBUTES or self.total > _MOST_CLASSES:
+            raise SchemaError(
+                f"schema: {len(self.attributes):,} attributes with {self.total:,} classes; "
+                f"at most {_MOST_ATTRIBUTES:,} and {_MOST_CLASSES:,} are taken"
+            )
         names = [attribute.name for attribute in self.attributes]
         for name in names:
             if names.count(name) > 1:
@@ -126,11 +139,15 @@ class AttributeSchema:
             if not isinstance(name, str):
                 raise SchemaError(f"{source}: attribute {name!r} is not text; put it in quotes")
             if not isinstance(classes, list):
-                raise SchemaError(f"{source}: attribute '{name}': expected a list of classes, got {classes!r}")
+                raise SchemaError(
+                    f"{source}: attribute '{name}': expected a list of classes, got {reprlib.repr(classes)}"
+                )
             for label in classes:
                 if not isinstance(label, str):
                     # YAML reads `no`, `on` and `1` as a boolean or a number.
-                    raise SchemaError(f"{source}: attribute '{name}': class {label!r} is not text; put it in quotes")
+                    raise SchemaError(
+                        f"{source}: attribute '{name}': class {reprlib.repr(label)} is not text; put it in quotes"
+                    )
         try:
             return cls.of(value)
         except SchemaError as failure:
@@ -258,3 +275,12 @@ class AttributeSchema:
                     difference = f"attribute '{attribute.name}', classes {', '.join(unshared)}"
                     break
         raise SchemaError(f"the schema of {mine} is {self}, that of {theirs} is {other}: they differ in {difference}")
+
+
+def _has_control(text: str) -> bool:
+    return any(unicodedata.category(character) == "Cc" for character in text)
+
+
+def _check_length(name: str) -> None:
+    if len(name) > _LONGEST_NAME:
+        raise SchemaError(f"'{name[:40]}...': {len(name):,} characters; a name has at most {_LONGEST_NAME}")

@@ -1,18 +1,21 @@
 """Files that are whole or absent: atomic writes, manifests of SHA-256 sums, and the user's cache folder."""
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import platformdirs
 
+from gingham.documents import DOCUMENT_LIMIT, parse_json, read_limited
 from gingham.errors import BundleError, MachineError
 
 __all__ = [
@@ -20,8 +23,11 @@ __all__ = [
     "atomic_directory",
     "atomic_file",
     "cache_directory",
+    "is_in_work",
     "machine_errors",
     "read_json",
+    "recover",
+    "remove_directory",
     "sha256_bytes",
     "sha256_file",
     "verify_manifest",
@@ -32,6 +38,9 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
+
+_IN_WORK = re.compile(r"\.(?P<name>.+)\.\d+-[0-9a-f]{8}\.(?P<what>tmp|old)")
+"""What a write calls its temporary siblings: `tmp` is not whole yet, `old` was moved aside for its successor."""
 
 _MACHINE_ERRNOS = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
@@ -58,10 +67,12 @@ def machine_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def _temporary_sibling(path: Path) -> Path:
+def _sibling(path: Path, what: str = "tmp") -> Path:
     # A sibling, so that the final rename stays within one file system and is atomic.
-    # Its name is never longer than a short one's, so that a long name fails for itself alone.
-    return path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    # Its name is never longer than a short one's, so that a long name fails for itself alone; but `recover` needs all
+    # of an old one's.
+    name = path.name if what == "old" else path.name[:40]
+    return path.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}.{what}")
 
 
 def _sync_directory(path: Path) -> None:
@@ -72,6 +83,58 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def _sync_tree(folder: Path) -> None:
+    for path in [*sorted(folder.rglob("*")), folder]:
+        if path.is_dir():
+            _sync_directory(path)
+        elif path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def _make_directory(path: Path) -> None:
+    """Make a folder and those above it, each entered durably into its parent."""
+    if not path.is_dir():
+        _make_directory(path.parent)
+        try:
+            path.mkdir(exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
+        _sync_directory(path.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step (Linux); False where the system or file system cannot."""
+    exchange, working_directory = 2, -100  # RENAME_EXCHANGE of linux/fs.h, AT_FDCWD of linux/fcntl.h
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(rename(working_directory, os.fsencode(one), working_directory, os.fsencode(other), exchange) == 0)
+
+
+def _put_in_place(new: Path, path: Path) -> None:
+    """Give a folder its name; one that has the name already goes, and at no moment is there none.
+
+    Where folders cannot be exchanged there is such a moment, which `recover` ends if the process did not.
+    """
+    if not path.exists():
+        new.rename(path)
+        _sync_directory(path.parent)
+        return
+    old = new
+    if not _exchange(new, path):
+        old = _sibling(path, "old")
+        path.rename(old)
+        try:
+            new.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
+    _sync_directory(path.parent)
+    shutil.rmtree(old)
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary sibling of `path` for writing; fsync and rename it when the block ends well, remove it else.
@@ -79,10 +142,10 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         MachineError: no space, no permission, or a read-only file system.
     """
-    temporary = _temporary_sibling(path)
+    temporary = _sibling(path)
     with machine_errors(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_directory(path.parent)
             with temporary.open("wb") as stream:
                 yield stream
                 stream.flush()
@@ -98,32 +161,57 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling folder that becomes `path` when the block ends well and is removed else.
 
-    An existing folder at `path` is replaced as a whole; whether that is wanted is for the caller to ask.
+    An existing folder at `path` is replaced as a whole; whether that is wanted is for the caller to ask. Killed at any
+    moment, it leaves the old folder or the new one, and maybe a sibling that `recover` removes.
 
     Raises:
         MachineError: no space, no permission, or a read-only file system.
     """
-    temporary = _temporary_sibling(path)
+    temporary = _sibling(path)
     with machine_errors(path):
         try:
-            temporary.mkdir(parents=True)
+            _make_directory(path.parent)
+            temporary.mkdir()
             yield temporary
-            for file in sorted(temporary.rglob("*")):
-                if file.is_file():
-                    with file.open("rb") as stream:
-                        os.fsync(stream.fileno())
-            if path.exists():
-                # A directory cannot be renamed over a non-empty one: move the old one aside first.
-                old = _temporary_sibling(path)
-                path.rename(old)
-                temporary.rename(path)
-                shutil.rmtree(old)
-            else:
-                temporary.rename(path)
-            _sync_directory(path.parent)
+            _sync_tree(temporary)
+            _put_in_place(temporary, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a folder; killed half-way, it leaves nothing at `path`. Raises `MachineError` as `atomic_directory`."""
+    doomed = _sibling(path)
+    with machine_errors(path):
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def is_in_work(path: Path) -> bool:
+    """Whether a file or folder has the name of something that is being written, or was when its process was killed."""
+    return _IN_WORK.fullmatch(path.name) is not None
+
+
+def recover(folder: Path) -> None:
+    """Put right what killed writes left directly in `folder`, of which nobody else writes files just now.
+
+    What was half written is removed; a folder that was moved aside for a successor that never came gets its name back.
+
+    Raises:
+        MachineError: no permission, or a read-only file system.
+    """
+    with machine_errors(folder):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            found = _IN_WORK.fullmatch(path.name)
+            if found is None:
+                continue
+            if found["what"] == "old" and not (folder / found["name"]).exists():
+                path.rename(folder / found["name"])
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -142,17 +230,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, *, limit: int = 64 * 2**20) -> Any:
+    """Read a JSON file of at most `limit` bytes.
 
     Raises:
-        BundleError: the file is missing or is not JSON.
+        BundleError: the file is missing, no plain file, too large, or not strict JSON (see `parse_json`).
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_limited(path, limit))
     except FileNotFoundError:
         raise BundleError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as failure:
+    except OSError as failure:
+        raise BundleError(f"{path}: cannot be read ({failure.strerror})") from None
+    except ValueError as failure:
         raise BundleError(f"{path}: not valid JSON ({failure})") from None
 
 
@@ -175,16 +265,28 @@ def write_manifest(folder: Path) -> None:
     )
 
 
-def verify_manifest(folder: Path) -> dict[str, str]:
+def verify_manifest(folder: Path, known: Collection[str] | None = None) -> dict[str, str]:
     """Check every file of a folder against its manifest and return the sums, by relative path.
 
+    Files that the manifest does not list are not looked at; nobody vouches for them, so they must not be read either.
+
+    Args:
+        folder: what holds the files and the manifest.
+        known: all names that a manifest may list here; None = any.
+
     Raises:
-        BundleError: no manifest, a file missing, changed, a symbolic link, or outside the folder.
+        BundleError: no manifest, a name that is not known, a file missing, changed, a symbolic link, or outside the
+            folder.
     """
-    sums = read_json(folder / MANIFEST)
+    if (folder / MANIFEST).is_symlink():
+        raise BundleError(f"{folder / MANIFEST}: a link; refused, copy the file itself")
+    sums = read_json(folder / MANIFEST, limit=DOCUMENT_LIMIT)
     sums = sums.get("sha256") if isinstance(sums, dict) else None
     if not isinstance(sums, dict) or not all(isinstance(value, str) for value in sums.values()):
         raise BundleError(f"{folder / MANIFEST}: not a manifest (expected a 'sha256' object)")
+    for name in sums:
+        if known is not None and name not in known:
+            raise BundleError(f"{folder / MANIFEST}: it lists {name!r}, which this Gingham does not know; upgrade it")
     for name, expected in sums.items():
         file = folder / name
         parts = Path(name).parts
@@ -192,7 +294,7 @@ def verify_manifest(folder: Path) -> dict[str, str]:
         if Path(name).is_absolute() or ".." in parts or links:
             raise BundleError(f"{folder / MANIFEST}: '{name}' points outside the folder; refused")
         if not file.is_file():
-            raise BundleError(f"{file}: named in {MANIFEST} but missing; copy the whole folder again")
+            raise BundleError(f"{file}: named in {MANIFEST} but missing or no plain file; copy the whole folder again")
         if sha256_file(file) != expected:
             raise BundleError(f"{file}: its SHA-256 differs from {MANIFEST}: damaged or changed; copy it again")
     return sums

@@ -141,7 +141,7 @@ def test_equal_bits_in_another_process_with_more_threads(
 def test_equal_bits_and_batches_are_refused_together(
     refused: Refused, model: Path, photos: Path, wardrobe: Path, tmp_path: Path, verb: str
 ) -> None:
-    out = tmp_path / "out.csv"
+    out = tmp_path / ("out.zip" if verb == "submit" else "out.csv")
     data = {
         "predict": [photos, "--out", out],
         "evaluate": ["--data", wardrobe, "--json", out],

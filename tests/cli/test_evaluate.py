@@ -122,13 +122,21 @@ def test_wrong_labels_are_one_line(refused: Refused, model: Path, wardrobe: Path
     labels.write_text("\n".join([lines[0].replace(lines[0][0], "9", 1), *lines[1:]]) + "\n")
     assert "val_attr.txt:1: attribute 'pattern' has label 9, expected 0..6" in call(data=spoilt)
     labels.write_text("\n".join(lines[:-1]) + "\n")
-    assert "lists 3 images, but" in call(data=spoilt)
+    assert "lists 3 images; each needs one" in call(data=spoilt)
     labels.write_text(lines[0] + "\n" + lines[1][:5] + "\n" + lines[2])
     assert "val_attr.txt:2: 3 labels, expected 6" in call(data=spoilt)
     labels.write_text("\n".join(lines) + "\n")
     name = (spoilt / "split" / "val.txt").read_text().split()[1]
     (spoilt / name).write_text("not an image")
     assert f"1 images cannot be read: {name} (unreadable)" in call(data=spoilt)
+
+
+def test_a_split_without_labels_is_not_measured(refused: Refused, model: Path, wardrobe: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(wardrobe, tmp_path / "data"))
+    (data / "split" / "test_attr.txt").unlink()
+    message = refused("evaluate", model, "--data", data, "--split", "test", "--json", tmp_path / "m.json")
+    assert "--split test: none of its 3 images has a label" in message
+    assert not (tmp_path / "m.json").exists()
 
 
 def test_a_schema_that_does_not_match_names_both(refused: Refused, wardrobe: Path, tmp_path: Path) -> None:
@@ -151,7 +159,7 @@ def test_outputs_that_cannot_be_are_refused_before_any_work(
 
     assert "is a directory" in call("--json", tmp_path)
     assert "is a directory" in call("--predictions", tmp_path)
-    assert "the same file as" in call("--predictions", tmp_path / "x", "--json", tmp_path / "x")
+    assert "the same file as" in call("--predictions", tmp_path / "x.parquet", "--json", tmp_path / "x.parquet")
     assert "is a directory" in refused("submit", model, "--data", wardrobe, "--out", tmp_path)
 
 

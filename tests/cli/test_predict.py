@@ -230,5 +230,5 @@ def test_a_table_of_images_with_boxes_is_tagged(gingham: Call, box_model: Path, 
     paths = [wardrobe / name for name in names]
     gingham("predict", box_model, *paths, "--boxes", tmp_path / "boxes.csv", "--out", tmp_path / "given.csv")
     listed, given = ((tmp_path / f"{name}.csv").read_text().splitlines() for name in ("listed", "given"))
-    assert [line.split(",")[0] for line in listed[1:]] == sorted(names)
+    assert [line.split(",")[0].strip('"') for line in listed[1:]] == sorted(names)
     assert [line.split(",")[1:] for line in listed] == [line.split(",")[1:] for line in given]

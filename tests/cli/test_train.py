@@ -64,7 +64,7 @@ def test_wrong_data_is_named_before_training(refused: Refused, wardrobe: Path, s
     labels = spoilt / "split" / "train_attr.txt"
     lines = labels.read_text().splitlines()
     labels.write_text("\n".join(lines[:-2]) + "\n")
-    assert "train_attr.txt has 12 rows" in call(spoilt)
+    assert "train_attr.txt:12: the last row: it has 12 rows" in call(spoilt)
     labels.write_text("\n".join([*lines[:4], "9 0 0 0 0 0", *lines[5:]]) + "\n")
     assert "train_attr.txt:5: attribute 'pattern' has label 9, expected 0..6" in call(spoilt)
     labels.write_text("\n".join(lines) + "\n")

@@ -47,9 +47,11 @@ def test_info_of_a_model_a_run_and_a_file(gingham: Call, model: Path, tmp_path: 
     assert gingham("recipes", "copy", "laptop", tmp_path / "mine.yaml")[0] == 0
     code, stdout, _ = gingham("info", tmp_path / "mine.yaml", "--json")
     assert code == 0
+    assert json.loads(stdout)["schema_source"].startswith("assumed: deepfashion")
     (tmp_path / "schema.yaml").write_text("colour: [red, green, blue]\n")
     _, other, _ = gingham("info", tmp_path / "mine.yaml", "--json", "--schema", tmp_path / "schema.yaml")
     assert json.loads(other)["schema"] == {"colour": ["red", "green", "blue"]}
+    assert json.loads(other)["schema_source"] == str(tmp_path / "schema.yaml")
     assert json.loads(other)["parameters"] < json.loads(stdout)["parameters"]
     _, stdout, _ = gingham("info", model)
     assert f"model: {model}\n" in stdout
@@ -87,6 +89,9 @@ def test_schema_infer(gingham: Call, refused: Refused, tmp_path: Path) -> None:
     assert code == 0
     assert AttributeSchema.from_file(out).to_plain() == {"colour": ["b", "g", "r"], "size": ["0", "1"]}
     assert "colour: b, g, r" in stdout
+    assert gingham("schema", "infer", labels, "--out", tmp_path / "s.json", "--set", "data.attributes=[size]")[0] == 0
+    assert AttributeSchema.from_file(tmp_path / "s.json").to_plain() == {"size": ["0", "1"]}
+    assert "must be .yaml or .yml or .json" in refused("schema", "infer", labels, "--out", tmp_path / "schema.txt")
     assert "exists; choose another name" in refused("schema", "infer", labels, "--out", out)
     assert "no such file" in refused("schema", "infer", tmp_path / "none.csv", "--out", tmp_path / "new.yaml")
 
@@ -144,6 +149,8 @@ def test_help_names_every_verb(gingham: Call, arguments: list[str]) -> None:
         "predict",
         "submit",
         "compare",
+        "push",
+        "pull",
         "info",
         "recipes",
         "schema",
@@ -230,6 +237,31 @@ def test_a_folder_that_refuses_is_the_machines_fault(refused: Refused, tmp_path:
         os.seteuid(before)
     assert "cannot be written" in message
     assert list(locked.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_devices_and_pipes_are_not_replaced(refused: Refused, model: Path, wardrobe: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.parquet")
+    for option in ("--json", "--predictions"):
+        message = refused("evaluate", model, "--data", wardrobe, option, tmp_path / "pipe.parquet")
+        assert "a device or pipe, not a file" in message
+    assert (tmp_path / "pipe.parquet").is_fifo()
+
+
+def test_names_that_do_not_tell_the_format_are_refused(refused: Refused, model: Path, tmp_path: Path) -> None:
+    arguments = (model, "--data", tmp_path)
+    assert "must be .parquet" in refused("evaluate", *arguments, "--predictions", tmp_path / "logits.csv")
+    assert "must be .yaml or .yml" in refused("recipes", "copy", "laptop", tmp_path / "mine")
+    assert "must be .zip" in refused("submit", *arguments, "--out", tmp_path / "submission.txt")
+
+
+@pytest.mark.parametrize("verb", ["train", "demo", "wardrobe"])
+def test_a_run_that_cannot_be_written_is_refused_before_any_work(refused: Refused, tmp_path: Path, verb: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    option = [] if verb == "wardrobe" else ["--out"]
+    assert "is not a folder" in refused(verb, *option, tmp_path / "file" / "run")
+    assert "is a file" in refused(verb, *option, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_codes_are_plain_numbers() -> None:

@@ -6,7 +6,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image, ImageCms
+
+from gingham.data.formats import read_labels
+from gingham.data.options import DataOptions
+from gingham.errors import DataError, GinghamError
 
 ROWS = {
     "train": ("0 1 2 3 4 0", "5 0 0 1 2 2", "5 2 2 0 2 1"),
@@ -44,6 +49,22 @@ tight                6
 loose                6
 conventional         6
 """
+
+PLAIN = """image,colour,sleeve,split
+0.png,red,long,train
+1.png,blue,,Training
+2.png,blue,short,valid
+3.png,,long,test
+"""
+"""A table with two attributes; each has one image without a label."""
+
+
+def problem(data: Path, options: DataOptions | None = None, error: type[GinghamError] = DataError) -> str:
+    """The line with which labels are refused, with paths as seen from their folder."""
+    with pytest.raises(error) as caught:
+        read_labels(data, options or DataOptions())
+    assert "\n" not in str(caught.value)
+    return str(caught.value).replace(f"{data if data.is_dir() else data.parent}/", "")
 
 
 def photo(path: Path, shade: int = 100) -> Path:

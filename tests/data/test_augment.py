@@ -62,20 +62,21 @@ def test_flip() -> None:
     assert 160 < sum(half) < 240
 
 
-def test_crops_are_cut_out_of_the_resized_image_everywhere() -> None:
+def test_crops_are_cut_out_of_the_resized_image_everywhere_and_flipped_or_not() -> None:
     large = Preprocess(size=15).apply(NOISE)
-    places = set()
-    for index in range(200):
-        cut = look(Augment(resize=15, horizontal_flip=0), index=index)
+    found = set()
+    for index in range(400):
+        cut = look(Augment(resize=15, horizontal_flip=0.5), index=index)
         matches = [
-            (top, left)
+            (top, left, step)
             for top in range(4)
             for left in range(4)
-            if np.array_equal(cut, large[top : top + 12, left : left + 12])
+            for step in (1, -1)
+            if np.array_equal(cut[:, ::step], large[top : top + 12, left : left + 12])
         ]
         assert len(matches) == 1
-        places.add(matches[0])
-    assert len(places) == 16
+        found.add(matches[0])
+    assert len(found) == 32
 
 
 def test_the_box_is_what_is_augmented() -> None:

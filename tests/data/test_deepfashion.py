@@ -9,17 +9,10 @@ from gingham.data.formats import infer_schema, read_labels
 from gingham.data.options import DataOptions
 from gingham.errors import DataError, RecipeError, SchemaError
 from gingham.schema import AttributeSchema
-from tests.data.builders import CLASS_LIST, ROWS, deepfashion, photo, write_lines
+from tests.data.builders import CLASS_LIST, ROWS, deepfashion, photo, problem, write_lines
 
 TARGETS = [[int(field) for field in row.split()] for rows in ROWS.values() for row in rows] + [[-1] * 6] * 2
 SPLITS = ("train",) * 3 + ("val",) * 2 + ("test",) * 2
-
-
-def problem(root: Path, options: DataOptions | None = None, error: type[Exception] = DataError) -> str:
-    with pytest.raises(error) as caught:
-        read_labels(root, options or DataOptions())
-    assert "\n" not in str(caught.value)
-    return str(caught.value).replace(f"{root}/", "")
 
 
 def prepend(*lines: str) -> Callable[[Path], None]:
@@ -169,14 +162,17 @@ def test_more_labels_than_images(tmp_path: Path) -> None:
     deepfashion(tmp_path)
     prepend("0 0 0 0 0 0")(tmp_path / "split/train_attr.txt")
     assert problem(tmp_path) == (
-        "split/train.txt lists 3 images, but split/train_attr.txt has 4 rows; each image needs one"
+        "split/train_attr.txt:4: one row too many: it has 4 rows, but split/train.txt lists 3 images; each needs one"
     )
 
 
 def test_fewer_boxes_than_images(tmp_path: Path) -> None:
     deepfashion(tmp_path)
     write_lines(tmp_path / "split/val_bbox.txt", ["1 2 3 4"])
-    assert problem(tmp_path) == "split/val.txt lists 2 images, but split/val_bbox.txt has 1 rows; each image needs one"
+    assert (
+        problem(tmp_path)
+        == "split/val_bbox.txt:1: the last row: it has 1 rows, but split/val.txt lists 2 images; each needs one"
+    )
 
 
 @pytest.mark.parametrize(

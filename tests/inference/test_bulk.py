@@ -10,13 +10,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from gingham.data.columns import read_columns
 from gingham.errors import MachineError, UserError
 from gingham.inference import bulk
 from gingham.inference.bulk import TABLE_WRITERS, table_writer, tag_images
 from gingham.inference.items import printable
 from gingham.inference.tagger import Item, Tagger
 from gingham.progress import Bar, Reporter
+from gingham.schema import AttributeSchema
 from gingham.storage import sha256_file
+from tests import tiny
 
 
 @pytest.fixture
@@ -141,3 +144,31 @@ def test_tags_are_the_best_class_and_its_probability(tagger: Tagger) -> None:
     first = tagger.schema.attributes[0]
     assert tags[first.name].label == first.classes[2]
     assert tags[first.name].confidence == pytest.approx(3 / (3 + len(first) - 1))
+
+
+def test_csv_holds_no_formula(tmp_path: Path, photos: list[Path]) -> None:
+    """Names of images, attributes and classes that a spreadsheet would run; the other formats have no such readers."""
+    classes = {"=kind": ["@SUM(A1)", "-2+3"], "+size": ["=cmd|' /C calc'!A0", " plain".strip()]}
+    network = tiny.network(AttributeSchema.of(classes))
+    tagger = Tagger(network, AttributeSchema.of(classes), tiny.preprocess(), device="cpu")
+    names = ["=1+1.jpg", " =1.jpg", "\t=1.jpg", "a;=1.jpg", "'=1.jpg", '","=1.jpg', "'plain.jpg", "plain.jpg"]
+    items = [Item(name, photo) for name, photo in zip(names, photos, strict=False)]
+    for ending in (".csv", ".jsonl", ".parquet"):
+        tag_images(tagger, items, tmp_path / f"t{ending}", total=len(items), options={})
+    text = (tmp_path / "t.csv").read_text(encoding="utf-8")
+    for separator in ",;\t|":
+        for cell in (cell for row in csv.reader(text.splitlines(), delimiter=separator) for cell in row):
+            assert cell.lstrip()[:1] not in {*"=+-@"} or not cell.lstrip(), (separator, cell)
+            assert not cell.startswith("\t")
+    rows = read(tmp_path / "t.jsonl")
+    assert [row["image"] for row in rows] == names
+    assert read(tmp_path / "t.parquet") == rows
+    columns = read_columns(tmp_path / "t.csv")
+    assert list(columns.cells) == list(rows[0])
+    assert list(columns.cells["image"]) == names
+    assert [list(columns.cells[name]) for name in classes] == [[row[name] for row in rows] for name in classes]
+    assert [row["=kind_confidence"] for row in rows] == pytest.approx(
+        [float(value) for value in columns.cells["=kind_confidence"]], abs=1e-6
+    )
+    manifests = [json.loads((tmp_path / f"t{ending}.manifest.json").read_text()) for ending in (".csv", ".jsonl")]
+    assert [manifest["formulas"][:4] for manifest in manifests] == ["text", "as t"]

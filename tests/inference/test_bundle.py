@@ -39,6 +39,10 @@ def test_a_bundle_says_what_it_is(model: Path) -> None:
     }
 
 
+def test_who_may_read_one_file_may_read_all(model: Path) -> None:
+    assert len({file.stat().st_mode for file in model.iterdir()}) == 1
+
+
 def test_a_loaded_network_is_in_evaluation_mode(model: Path) -> None:
     assert not any(part.training for part in open_bundle(model).network().modules())
 
@@ -145,7 +149,7 @@ def test_a_wrong_schema_or_preprocessing_is_refused(model: Path, tmp_path: Path)
     [
         (lambda tensors: tensors.pop("head.queries"), "tensor 'head.queries' is missing"),
         (lambda tensors: tensors.update(extra=torch.zeros(1)), "tensor 'extra' has no place in this model"),
-        (lambda tensors: tensors.update({"head.queries": torch.zeros(2, 2)}), r"has shape \(2, 2\), expected"),
+        (lambda tensors: tensors.update({"head.queries": torch.zeros(2, 2)}), r"shape \(2, 2\), expected F32"),
         (lambda tensors: tensors["head.queries"].fill_(float("nan")), "values that are not finite"),
     ],
 )

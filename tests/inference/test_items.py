@@ -8,22 +8,11 @@ from gingham.data.options import DataOptions
 from gingham.errors import DataError, UserError
 from gingham.inference.items import gather_items, printable
 from gingham.inference.tagger import Item
-from gingham.progress import Reporter
+from tests.ears import Ears
 
 
-class Heard(Reporter):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def warn(self, text: str) -> None:
-        self.lines.append(f"warning: {text}")
-
-
-def gather(*paths: Path, boxes: Path | None = None, split: str | None = None, heard: Heard | None = None) -> list[Item]:
-    return gather_items(paths, boxes=boxes, split=split, options=DataOptions(), reporter=heard or Heard())
+def gather(*paths: Path, boxes: Path | None = None, split: str | None = None, heard: Ears | None = None) -> list[Item]:
+    return gather_items(paths, boxes=boxes, split=split, options=DataOptions(), reporter=heard or Ears())
 
 
 @pytest.fixture
@@ -59,7 +48,7 @@ def test_boxes_by_name_or_by_a_longer_or_shorter_one(folder: Path, tmp_path: Pat
 
 
 def test_missing_and_superfluous_boxes_are_told(folder: Path, tmp_path: Path) -> None:
-    heard = Heard()
+    heard = Ears()
     gather(folder, boxes=box_table(tmp_path / "boxes.csv", "b.jpg", "c.jpg", "d.jpg"), heard=heard)
     assert "warning" in heard.lines[0]
     assert "no box for 3 of 4 images" in heard.lines[0]

@@ -4,16 +4,19 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from PIL import Image
 
 from gingham.data.formats import read_labels
+from gingham.errors import SchemaError
 from gingham.evaluation.metrics import evaluate
 from gingham.inference.card import model_card
 from gingham.inference.sheet import tagged_sheet
 from gingham.inference.submission import write_submission
 from gingham.inference.tagger import Tagger
 from gingham.predictions import Predictions
+from gingham.schema import AttributeSchema
 from tests import tiny
 
 
@@ -28,13 +31,26 @@ def predictions_of(classes: list[list[int]], targets: list[list[int]] | None = N
 
 def test_a_submission_is_one_file_of_integers_in_order(tmp_path: Path) -> None:
     classes = [[0, 1, 2, 3, 0, 1], [6, 2, 2, 3, 5, 2], [1, 1, 1, 1, 1, 1]]
-    write_submission(predictions_of(classes), tmp_path / "s.zip")
+    write_submission(predictions_of(classes), tiny.SCHEMA, tmp_path / "s.zip")
     with zipfile.ZipFile(tmp_path / "s.zip") as archive:
         assert archive.namelist() == ["prediction.txt"]
         assert archive.testzip() is None
         assert archive.read("prediction.txt") == b"0 1 2 3 0 1\n6 2 2 3 5 2\n1 1 1 1 1 1\n"
-    write_submission(predictions_of(classes), tmp_path / "t.zip")
+    write_submission(predictions_of(classes), tiny.SCHEMA, tmp_path / "t.zip")
     assert (tmp_path / "s.zip").read_bytes() == (tmp_path / "t.zip").read_bytes()
+
+
+def test_a_submission_has_the_numbers_of_the_test_split(tmp_path: Path) -> None:
+    theirs = AttributeSchema.of({"fit": ["loose", "tight", "snug"], "sleeve": ["none", "long"]})
+    mine = AttributeSchema.of({"sleeve": ["long", "none"], "fit": ["tight", "loose"]})
+    logits = np.array([[1, 0, 1, 0], [0, 1, 1, 0], [1, 0, 0, 1]], dtype=np.float32)
+    predictions = Predictions(mine, ("a.jpg", "b.jpg", "c.jpg"), logits)
+    write_submission(predictions, theirs, tmp_path / "s.zip")
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        assert archive.read("prediction.txt") == b"1 1\n1 0\n0 1\n"
+    with pytest.raises(SchemaError, match="attribute 'fit': the test split has no number for tight"):
+        write_submission(predictions, AttributeSchema.of({"fit": ["loose", "x"]}), tmp_path / "t.zip")
+    assert not (tmp_path / "t.zip").exists()
 
 
 def test_a_card_has_front_matter_classes_and_numbers() -> None:

@@ -1,8 +1,5 @@
 """The Hub's real code path, against a cache folder and a server made here."""
 
-import hashlib
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +10,12 @@ import timm
 import torch
 
 from gingham.errors import WeightsError
-from gingham.models import hub
-from gingham.models.weights import load_backbone
+from gingham.models.hub import pinned, read_hub
+from gingham.models.weights import input_statistics, load_backbone
+from tests.hub_server import NOBODY, Hub, point_to, serve
 
 REPOSITORY = "timm/test_vit.r160_in1k"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-def point_to(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `HF_ENDPOINT` does when huggingface_hub is imported."""
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
-    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 @pytest.fixture
@@ -32,8 +23,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's Hub cache, empty, and an endpoint where nobody listens."""
     folder = tmp_path / "hub"
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
-    point_to("http://127.0.0.1:9", monkeypatch)
+    point_to(NOBODY, monkeypatch)
     return folder
+
+
+@pytest.fixture
+def server(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with serve(monkeypatch) as hub:
+        yield hub
 
 
 @pytest.fixture
@@ -50,57 +47,6 @@ def fill_cache(cache: Path, file: str, content: bytes) -> None:
     (folder / "snapshots" / COMMIT / file).write_bytes(content)
 
 
-class Hub(http.server.BaseHTTPRequestHandler):
-    """Answers as the Hub does for the files of one repository."""
-
-    files: dict[str, bytes]
-    seen: list[str]
-    status = 404
-    code = "EntryNotFound"
-
-    def do_HEAD(self) -> None:
-        self.answer()
-
-    def do_GET(self) -> None:
-        content = self.answer()
-        if content is not None:
-            self.wfile.write(content)
-
-    def answer(self) -> bytes | None:
-        self.seen.append(self.path)
-        prefix = f"/{REPOSITORY}/resolve/main/"
-        name = self.path.split("?")[0].removeprefix(prefix) if self.path.startswith(prefix) else ""
-        content = self.files.get(name)
-        self.send_response(200 if content is not None else self.status)
-        self.send_header("X-Repo-Commit", COMMIT)
-        if content is None:
-            self.send_header("X-Error-Code", self.code)
-        else:
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.send_header("Content-Length", str(len(content or b"")))
-        self.end_headers()
-        return content
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
-    class Answers(Hub):
-        pass
-
-    Answers.files, Answers.seen = {}, []
-    listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    point_to(f"http://127.0.0.1:{listening.server_port}", monkeypatch)
-    thread = threading.Thread(target=listening.serve_forever, daemon=True)
-    thread.start()
-    yield Answers
-    listening.shutdown()
-    listening.server_close()
-    thread.join()
-
-
 def test_from_the_cache_offline(cache: Path, weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     fill_cache(cache, "model.safetensors", safetensors.torch.save(weights))
@@ -113,17 +59,8 @@ def test_from_the_cache_offline(cache: Path, weights: dict[str, torch.Tensor], m
     assert list(found) == list(expected)
     assert all(torch.equal(found[key], expected[key]) for key in expected)
     assert loaded.mean == tuple(timm.models.get_pretrained_cfg("test_vit").mean)
-
-
-def test_an_older_repository_has_a_pth_only(
-    cache: Path, weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    torch.save(weights, tmp_path / "w.bin")
-    fill_cache(cache, "pytorch_model.bin", (tmp_path / "w.bin").read_bytes())
-    state, source = hub.read_hub("test_vit")
-    assert source == f"{REPOSITORY} (pytorch_model.bin)"
-    assert all(torch.equal(state[key], weights[key]) for key in weights)
+    assert pinned("test_vit", "hub") == f"hub@{COMMIT}"
+    assert read_hub("test_vit", f"hub@{COMMIT}")[1] == f"{REPOSITORY}@{COMMIT}"
 
 
 @pytest.mark.parametrize("offline", [True, False])
@@ -136,40 +73,75 @@ def test_without_network_and_cache_the_message_says_what_to_do(
     message = str(caught.value)
     assert "\n" not in message
     assert ("HF_HUB_OFFLINE" if offline else "cannot be reached") in message
-    for part in ("'test_vit'", "http://127.0.0.1:9", f"hf download {REPOSITORY}", "model.weights", "--recipe laptop"):
+    for part in ("'test_vit'", NOBODY, f"hf download {REPOSITORY}", "model.weights", "--recipe laptop"):
         assert part in message
 
 
-def test_a_download_is_kept(server: type[Hub], weights: dict[str, torch.Tensor], cache: Path) -> None:
-    server.files["model.safetensors"] = safetensors.torch.save(weights)
-    first = load_backbone("test_vit", "hub", image_size=160)
+def test_a_download_is_kept(server: Hub, weights: dict[str, torch.Tensor], cache: Path) -> None:
+    server.commit(REPOSITORY, {"model.safetensors": safetensors.torch.save(weights)})
+    first = load_backbone("test_vit", pinned("test_vit", "hub"), image_size=160)
     assert (cache / f"models--{REPOSITORY.replace('/', '--')}").is_dir()
-    downloads = len(server.seen)
-    again = load_backbone("test_vit", "hub", image_size=160)
-    assert first.weights_hash == again.weights_hash
-    assert len(server.seen) == downloads
+    assert server.downloads() == ["model.safetensors"]
+    questions = len(server.seen)
+    for weights_option in ("hub", f"hub@{server.main[REPOSITORY]}"):
+        assert load_backbone("test_vit", weights_option, image_size=160).weights_hash == first.weights_hash
+    assert len(server.seen) == questions
 
 
-def test_a_pth_is_downloaded_where_there_is_no_safetensors(
-    server: type[Hub], weights: dict[str, torch.Tensor], tmp_path: Path
-) -> None:
-    torch.save(weights, tmp_path / "w.bin")
-    server.files["pytorch_model.bin"] = (tmp_path / "w.bin").read_bytes()
-    state, _ = hub.read_hub("test_vit")
+def test_a_pinned_revision_stays_what_it_was(server: Hub, weights: dict[str, torch.Tensor]) -> None:
+    first = server.commit(REPOSITORY, {"model.safetensors": safetensors.torch.save(weights)})
+    pin = pinned("test_vit", "hub")
+    assert pin == f"hub@{first}"
+    changed = {key: tensor + 1 if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
+    second = server.commit(REPOSITORY, {"model.safetensors": safetensors.torch.save(changed)})
+    assert pinned("test_vit", f"hub@{second}") == f"hub@{second}"
+    state, source = read_hub("test_vit", pin)
+    assert source == f"{REPOSITORY}@{first}"
     assert all(torch.equal(state[key], weights[key]) for key in weights)
+    assert torch.equal(read_hub("test_vit", f"hub@{second}")[0]["norm.bias"], changed["norm.bias"])
+
+
+def test_other_weights_need_no_pin() -> None:
+    assert [pinned("test_vit", weights) for weights in ("none", "package", "some/file.pth")] == [
+        "none",
+        "package",
+        "some/file.pth",
+    ]
+
+
+def test_a_revision_is_no_path_of_a_file() -> None:
+    assert input_statistics("test_vit", f"hub@{COMMIT}") == input_statistics("test_vit", "hub")
+    with pytest.raises(WeightsError, match="'hub@' names no revision"):
+        pinned("test_vit", "hub@")
+
+
+def test_nothing_but_safetensors_is_read(
+    server: Hub, cache: Path, weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    """Neither from the Hub nor from the cache, where another program may have put a pickle."""
+    torch.save(weights, tmp_path / "w.bin")
+    server.commit(REPOSITORY, {"pytorch_model.bin": (tmp_path / "w.bin").read_bytes()})
+    fill_cache(cache, "pytorch_model.bin", (tmp_path / "w.bin").read_bytes())
+    with pytest.raises(
+        WeightsError, match=r"has no model.safetensors, and nothing else is read.*hf download"
+    ) as caught:
+        read_hub("test_vit")
+    assert "\n" not in str(caught.value)
+    assert server.downloads() == []
 
 
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
     [
-        (404, "EntryNotFound", "no weights file that can be read"),
+        (404, "EntryNotFound", "nothing else is read from the Hub"),
+        (404, "RevisionNotFound", "no such revision"),
         (401, "RepoNotFound", "does not exist, or is private"),
         (403, "GatedRepo", "licence"),
         (400, "", "the Hub refused it"),
     ],
 )
-def test_what_the_hub_refuses(server: type[Hub], status: int, code: str, expected: str) -> None:
-    server.status, server.code = status, code
+def test_what_the_hub_refuses(server: Hub, status: int, code: str, expected: str) -> None:
+    server.refusal = (status, code)
     with pytest.raises(WeightsError, match=expected) as caught:
         load_backbone("test_vit", "hub", image_size=160)
     assert "\n" not in str(caught.value)
@@ -177,4 +149,4 @@ def test_what_the_hub_refuses(server: type[Hub], status: int, code: str, expecte
 
 def test_a_backbone_that_timm_has_no_repository_for() -> None:
     with pytest.raises(WeightsError, match="no weights of 'gcvit_xxtiny' on the Hugging Face Hub"):
-        hub.read_hub("gcvit_xxtiny")
+        read_hub("gcvit_xxtiny")

@@ -41,11 +41,11 @@ def tiny() -> Callable[..., Recipe]:
     """Builds a recipe: a random small network, trained as a whole, with changes as `--set` takes them."""
 
     def build(*changes: str) -> Recipe:
+        head = [] if "model.head=linear" in changes else ["model.query2label.width=32", "model.query2label.ffn=64"]
         base = [
             "model.backbone=test_vit",
             "model.weights=none",
-            "model.query2label.width=32",
-            "model.query2label.ffn=64",
+            *head,
             "preprocess.size=64",
             "augment.resize=72",
             "train.epochs=2",

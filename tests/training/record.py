@@ -30,9 +30,9 @@ def _gradient_norm(self: Fit) -> float:
     return _Recorder.norm(self)
 
 
-def _step(self, batch, parts, rate):  # type: ignore[no-untyped-def]
+def _step(self, state, batch, parts):  # type: ignore[no-untyped-def]
     _orders.append(batch.tolist())
-    done = _Recorder.step(self, batch, parts, rate)
+    done = _Recorder.step(self, state, batch, parts)
     _losses.append(done.loss)
     return done
 

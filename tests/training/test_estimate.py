@@ -4,18 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from gingham.progress import Reporter
 from gingham.training import estimate
 from gingham.training.estimate import estimate_seconds, warn_if_slow
 from gingham.training.recipe import Recipe, load_recipe
-
-
-class _Ears(Reporter):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.lines.append(text)
+from tests.ears import Ears
 
 
 def test_training_costs_three_forward_passes() -> None:
@@ -28,7 +20,7 @@ def test_the_report_without_a_gpu_is_told_its_time_and_the_laptop_recipe(
 ) -> None:
     """24 images, 20 epochs, 12 to validate: 70.14 GFLOP x (3 x 480 + 240), at 100 GFLOP/s, is 20 minutes."""
     monkeypatch.setattr(estimate, "matmul_rate", lambda: 100e9)
-    ears = _Ears()
+    ears = Ears()
     warn_if_slow(load_recipe("report"), photos, "cpu", ears)
     assert len(ears.lines) == 1
     assert "--recipe laptop" in ears.lines[0]
@@ -39,7 +31,7 @@ def test_steps_limit_the_estimate(photos: Path, tiny: Callable[..., Recipe], mon
     monkeypatch.setattr(estimate, "matmul_rate", lambda: 1e9)
     spans = []
     for change in ("train.max_steps=1", "train.epochs=200"):
-        ears = _Ears()
+        ears = Ears()
         warn_if_slow(tiny(change), photos, "cpu", ears)
         spans.append(ears.lines[0])
     assert "seconds" in spans[0]
@@ -47,7 +39,7 @@ def test_steps_limit_the_estimate(photos: Path, tiny: Callable[..., Recipe], mon
 
 
 def test_a_cached_recipe_needs_no_warning(photos: Path) -> None:
-    ears = _Ears()
+    ears = Ears()
     warn_if_slow(load_recipe("laptop"), photos, "cpu", ears)
     assert ears.lines == []
 

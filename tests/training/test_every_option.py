@@ -17,6 +17,7 @@ from gingham.errors import ImageError, UserError
 from gingham.options import field_names
 from gingham.progress import Reporter
 from gingham.training import loop, run
+from gingham.training.interrupt import Stop
 from gingham.training.optim import learning_rate_at
 from gingham.training.recipe import Recipe
 from gingham.training.run import _Run, train
@@ -81,10 +82,10 @@ def _digest(*arrays: Any) -> str:
 
 def _made_of(photos: Path, recipe: Recipe, out: Path) -> dict[str, Any]:
     """What a run is made of, before its first step."""
-    made = _Run.prepare(photos, recipe, out, None, "cpu", Reporter())
+    made = _Run.prepare(photos, recipe, out, None, "cpu", Reporter(), lambda: None)
     network = made.network.train()
     modules = list(network.modules())
-    fit = made.loop(lambda: False)
+    fit = made.loop(Stop())
     targets = torch.from_numpy(made.train_table.targets[:4])
     soft, mask = loop.soft_targets(targets, made.train_table.schema)
     generator = torch.Generator().manual_seed(0)

@@ -37,7 +37,6 @@ def test_events_can_be_read_by_tensorboard(tmp_path: Path) -> None:
     writer = EventWriter(tmp_path)
     writer.add(_ROW)
     writer.add(replace(_ROW, epoch=2, train_loss=2.0))
-    writer.close()
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 2.5), (2, 2.0)]

@@ -59,6 +59,7 @@ def test_a_later_change_wins_and_values_are_yaml() -> None:
     assert recipe.train.epochs == 4
     assert recipe.train.clip_norm is None
     assert recipe.train.betas == (0.8, 0.9)
+    assert load_recipe("report", ["loss.gamma=1", "loss.name=focal"]).loss.gamma == 1
     assert load_recipe("report", ["train.learning_rate=1e-3"]).train.learning_rate == 1e-3
 
 
@@ -72,6 +73,11 @@ def test_a_later_change_wins_and_values_are_yaml() -> None:
         (["trian.epochs=3"], "unknown field 'trian"),
         (["train.epochs.more=3"], "'epochs' is a field, not a block"),
         (["loss.name=cross_entropi"], "cross_entropy"),
+        (["loss.gamma=1"], "--set loss.gamma=1: without effect unless loss.name is focal; set that too, or neither"),
+        (["features.views=2"], "unless features.cache is true"),
+        (["model.head=linear", "model.query2label.heads=2"], "unless model.head is query2label"),
+        (["model.frozen=true", "model.batchnorm=eval"], "unless model.frozen is false"),
+        (["preprocess.box_margin=0"], "unless preprocess.region is box"),
         (["model.head=query2lable"], "model.head"),
     ],
 )

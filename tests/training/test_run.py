@@ -14,7 +14,8 @@ from gingham.evaluation.metrics import evaluate
 from gingham.progress import Bar, Reporter
 from gingham.storage import verify_manifest
 from gingham.tensors import load_tensors
-from gingham.training.loop import Fit, Stopped
+from gingham.training.interrupt import Stop, Stopped
+from gingham.training.loop import Fit
 from gingham.training.recipe import Recipe
 from gingham.training.run import resume, train
 
@@ -34,6 +35,17 @@ class _Ears(Reporter):
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Bar]:
         yield Bar()
+
+
+class _StopAt(Stop):
+    """Asks to stop when it is looked at for the n-th time: after each step, batch of the validation, and epoch."""
+
+    def __init__(self, look: int) -> None:
+        self._looks = look
+
+    def asked(self) -> bool:
+        self._looks -= 1
+        return self._looks <= 0
 
 
 def _history(run: Path) -> list[list[str]]:
@@ -83,15 +95,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     """Three steps an epoch: stopped in the first epoch, at the end of it, and in the second one."""
     recipe = tiny("train.epochs=3", *changes)
     train(photos, recipe, tmp_path / "undisturbed")
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked >= stop_after
-
     with pytest.raises(Stopped):
-        train(photos, recipe, tmp_path / "stopped", stop_asked=stop)
+        train(photos, recipe, tmp_path / "stopped", stop=_StopAt(stop_after))
     # Nothing that happens in between may matter.
     torch.manual_seed(99)
     ears = _Ears()

@@ -10,7 +10,7 @@ from gingham.inference.tagger import Item, Tagger
 from gingham.progress import Reporter
 from gingham.wardrobe import CLASSES, garment, render
 
-_PICTURES = 120
+_PICTURES = 360
 _HELD_OUT_SEED = 1
 """The demo trains on garments of seed 0."""
 

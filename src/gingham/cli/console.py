@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from gingham.cli.terminal import harmless
 from gingham.progress import Bar, Reporter
 
 __all__ = ["ConsoleReporter", "print_json", "print_result", "show_warnings"]
@@ -47,12 +48,12 @@ class ConsoleReporter(Reporter):
     def say(self, text: str) -> None:
         """One line."""
         with contextlib.suppress(BrokenPipeError):
-            self._console.print(text, markup=False)
+            self._console.print(harmless(text), markup=False)
 
     def warn(self, text: str) -> None:
         """One line, marked as a warning."""
         with contextlib.suppress(BrokenPipeError):
-            self._console.print(f"warning: {text}", markup=False, style="yellow")
+            self._console.print(f"warning: {harmless(text)}", markup=False, style="yellow")
 
     @contextlib.contextmanager
     def bar(self, description: str, total: int) -> Iterator[Bar]:
@@ -82,7 +83,7 @@ def print_result(renderable: RenderableType) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, emoji=False, width=160)
     if isinstance(renderable, str):
-        console.print(renderable, markup=False, soft_wrap=True)
+        console.print(harmless(renderable), markup=False, soft_wrap=True)
     else:
         console.print(renderable)
 

@@ -4,30 +4,29 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import file_path
+from gingham.cli.options import out_folder
 
 __all__ = ["command"]
 
 
 @click.command("demo")
-@click.option("--out", type=file_path, default=Path("runs/demo"), show_default=True, help="Folder of the run.")
+@click.option("--out", type=out_folder, default=Path("runs/demo"), show_default=True, help="Folder of the run.")
 def command(out: Path) -> int:
     """Draw a wardrobe, train a small tagger on it, measure it, and tag pictures that it has not seen."""
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings
     from gingham.demo import run_demo
     from gingham.errors import ExitCode
     from gingham.evaluation.tables import headline
-    from gingham.training.interrupt import stop_on_sigterm
-    from gingham.training.loop import Stopped
+    from gingham.training.interrupt import Stopped, stop_on_signals
 
     reporter = ConsoleReporter()
     show_warnings(reporter)
-    with stop_on_sigterm() as stop_asked:
+    with stop_on_signals() as stop:
         try:
-            result = run_demo(out, reporter=reporter, stop_asked=stop_asked)
+            result = run_demo(out, reporter=reporter, stop=stop)
         except Stopped:
             reporter.say(f"stopped; go on with gingham train --resume --out {out}")
-            return ExitCode.TERMINATED
+            return stop.exit_code
     print_result(f"held-out part: {headline(result.metrics)}")
     for what, path in result.files.items():
         print_result(f"{what:<20} {path}")

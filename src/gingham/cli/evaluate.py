@@ -12,6 +12,7 @@ from gingham.cli.options import (
     max_pixels_option,
     model_argument,
     out_path,
+    out_path_ending,
     speed_options,
 )
 
@@ -23,7 +24,12 @@ __all__ = ["command"]
 @data_option
 @click.option("--split", default="val", show_default=True, help="Which split: train, val or test.")
 @click.option("--json", "json_file", type=out_path, metavar="FILE", help="Write the metrics as JSON.")
-@click.option("--predictions", type=out_path, metavar="FILE.parquet", help="Write logits and targets of each image.")
+@click.option(
+    "--predictions",
+    type=out_path_ending(".parquet"),
+    metavar="FILE.parquet",
+    help="Write logits and targets of each image.",
+)
 @data_settings
 @max_pixels_option
 @device_option
@@ -44,10 +50,12 @@ def command(
     """Measure a tagger on a labelled split: mean class accuracy with its interval, per attribute and per class."""
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings
     from gingham.cli.labels import changed_options, labels_for
+    from gingham.errors import UserError
     from gingham.evaluation.metrics import evaluate
     from gingham.evaluation.tables import metrics_table
     from gingham.inference.bundle import open_bundle
     from gingham.inference.tagger import Tagger
+    from gingham.schema import UNLABELLED
     from gingham.storage import write_json
 
     reporter = ConsoleReporter()
@@ -58,6 +66,8 @@ def command(
     tagger = Tagger.from_bundle(bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic)
     tagger.batch_size(batch_size)
     table = labels_for(data, bundle, options).split(split)
+    if table.targets.max() == UNLABELLED:
+        raise UserError(f"--split {split}: none of its {len(table)} images has a label; predict tags without labels")
     predicted = tagger.predict(
         table,
         batch_size=batch_size,

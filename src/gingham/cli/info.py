@@ -7,6 +7,8 @@ import click
 
 __all__ = ["command"]
 
+_ASSUMED = "assumed: deepfashion (the recipe takes its schema from the labels; --schema names another to count with)"
+
 
 @click.command("info")
 @click.argument("subject", metavar="MODEL|RECIPE")
@@ -48,6 +50,7 @@ def _describe(subject: str, schema_name: str | None) -> tuple[dict[str, Any], li
 
     from gingham.errors import UserError
     from gingham.inference.bundle import open_bundle
+    from gingham.inference.repository import pulled_from
     from gingham.models.network import build_network, parameter_table
     from gingham.schema import AttributeSchema
     from gingham.training.builtin import builtin_recipes
@@ -56,9 +59,10 @@ def _describe(subject: str, schema_name: str | None) -> tuple[dict[str, Any], li
     path = Path(subject)
     if (subject in builtin_recipes() and not path.exists()) or path.suffix in {".yaml", ".yml", ".json"}:
         recipe = load_recipe(subject)
-        schema = AttributeSchema.load(schema_name or recipe.data.schema_file or "deepfashion")
+        own = schema_name or recipe.data.schema_file
+        schema = AttributeSchema.load(own or "deepfashion")
         model, size = recipe.model, recipe.preprocess.size
-        facts: dict[str, Any] = {"recipe": subject}
+        facts: dict[str, Any] = {"recipe": subject, "schema_source": own or _ASSUMED}
     else:
         if not path.exists() and len(path.parts) == 1:
             near = difflib.get_close_matches(subject, builtin_recipes(), n=1)
@@ -71,6 +75,7 @@ def _describe(subject: str, schema_name: str | None) -> tuple[dict[str, Any], li
         facts = {
             "model": str(bundle.path),
             "hash": bundle.hash,
+            **pulled_from(bundle),
             **{key: value for key, value in bundle.trained.items() if key != "metrics"},
         }
     with torch.device("meta"):

@@ -8,6 +8,7 @@ import yaml
 from gingham.data.formats import read_labels
 from gingham.data.options import DataOptions
 from gingham.data.table import LabelTable
+from gingham.documents import parse_yaml
 from gingham.errors import RecipeError
 from gingham.inference.bundle import Bundle
 
@@ -29,8 +30,8 @@ def changed_options(options: DataOptions, changes: Sequence[str], max_pixels: in
                 f"--set {change}: only fields of the data block can be set here, as in data.image_column=file"
             )
         try:
-            values[field] = yaml.safe_load(text)
-        except yaml.YAMLError:
+            values[field] = parse_yaml(text)
+        except (yaml.YAMLError, ValueError):
             raise RecipeError(f"--set {change}: the value is not valid YAML; quote it") from None
     if max_pixels is not None:
         values["max_pixels"] = max_pixels

@@ -13,11 +13,13 @@ import click
 
 from gingham import __version__
 from gingham.cli.options import SuggestingGroup
+from gingham.cli.terminal import harmless
 from gingham.errors import ExitCode, GinghamError
 
 __all__ = ["cli", "main", "run"]
 
 _OUT_OF_MEMORY = "out of memory; use a smaller --batch-size, train.batch_size or model"
+_LONGEST_LINE = 2_000
 _PLAIN = (ExitCode.BUG, ExitCode.INTERRUPTED)
 
 _VERBS = {
@@ -26,6 +28,8 @@ _VERBS = {
     "predict": ("gingham.cli.predict", "Tag images and write a table."),
     "submit": ("gingham.cli.submit", "Write the challenge's submission file."),
     "compare": ("gingham.cli.compare", "Compare two prediction files by paired bootstrap."),
+    "push": ("gingham.cli.push", "Upload a tagger to the Hugging Face Hub."),
+    "pull": ("gingham.cli.pull", "Download a tagger from the Hugging Face Hub."),
     "info": ("gingham.cli.info", "Describe a bundle, run or recipe; count parameters."),
     "recipes": ("gingham.cli.recipes", "List or copy the recipes that come along."),
     "schema": ("gingham.cli.schema", "Infer an attribute schema from labels."),
@@ -131,7 +135,8 @@ def _fail(text: str, code: ExitCode = ExitCode.USER) -> ExitCode:
         import traceback
 
         traceback.print_exc()
-    line = " ".join(text.split())
+    # A name or value out of a stranger's file may be of any length.
+    line = harmless(" ".join(text.split())[:_LONGEST_LINE])
     with contextlib.suppress(OSError):
         click.echo(line if code in _PLAIN else f"error: {line}", err=True)
     try:

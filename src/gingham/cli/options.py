@@ -19,7 +19,9 @@ __all__ = [
     "file_path",
     "max_pixels_option",
     "model_argument",
+    "out_folder",
     "out_path",
+    "out_path_ending",
     "speed_options",
 ]
 
@@ -40,23 +42,40 @@ class SuggestingGroup(click.Group):
 
 
 class _OutPath(click.Path):
-    """A file to be written: no folder, in a folder that can be written to or made. Checked before any work is done."""
+    """What is to be written, in a folder that can be written to or made. Checked before any work is done.
+
+    Args:
+        endings: how a file's name may end; none = as it likes.
+        folder: whether it is a folder.
+    """
+
+    def __init__(self, endings: tuple[str, ...] = ("",), *, folder: bool = False) -> None:
+        super().__init__(dir_okay=folder, file_okay=not folder, path_type=Path)
+        self._endings, self._folder = endings, folder
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click's. Raises `click.UsageError` for an unfit name, `MachineError` where writing is not allowed."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        folder = path.absolute().parent
+        if not path.name.lower().endswith(self._endings):
+            self.fail(f"{path}: the ending must be {' or '.join(self._endings)}", param, ctx)
+        folder = path.absolute() if self._folder else path.absolute().parent
         while not os.path.lexists(folder):
             folder = folder.parent
         if not folder.is_dir():
             self.fail(f"{path}: {folder} is not a folder", param, ctx)
         if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
             raise MachineError(f"{path}: cannot be written: no permission for {folder}; choose another place")
+        # A new file takes the place of what has its name: a device or pipe would be gone for everybody.
+        if path.exists() and not path.is_file() and not path.is_dir():
+            self.fail(f"{path}: a device or pipe, not a file; choose another name", param, ctx)
         return path
 
 
 file_path = click.Path(path_type=Path)
 
-out_path = _OutPath(dir_okay=False, path_type=Path)
+out_path = _OutPath()
+
+out_folder = _OutPath(folder=True)
 
 model_argument = click.argument("model", type=file_path, metavar="MODEL")
 
@@ -67,6 +86,11 @@ data_option = click.option(
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="cpu|cuda|mps", help="Where the network runs."
 )
+
+
+def out_path_ending(*endings: str) -> click.Path:
+    """The type of an option for a file whose name must tell its format."""
+    return _OutPath(endings)
 
 
 def data_settings(function: _F) -> _F:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import SuggestingGroup, out_path
+from gingham.cli.options import SuggestingGroup, out_path_ending
 
 __all__ = ["command"]
 
@@ -25,7 +25,7 @@ def list_recipes() -> None:
 
 @command.command("copy")
 @click.argument("name")
-@click.argument("out", type=out_path, metavar="FILE.yaml")
+@click.argument("out", type=out_path_ending(".yaml", ".yml"), metavar="FILE.yaml")
 def copy_recipe(name: str, out: Path) -> None:
     """Copy a recipe, with its comments, to a file of your own; an existing file is not replaced."""
     from gingham.errors import UserError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import SuggestingGroup, data_settings, file_path, out_path
+from gingham.cli.options import SuggestingGroup, data_settings, file_path, out_path_ending
 
 __all__ = ["command"]
 
@@ -16,7 +16,13 @@ def command() -> None:
 
 @command.command("infer")
 @click.argument("labels", type=file_path, metavar="LABELS")
-@click.option("--out", type=out_path, required=True, metavar="SCHEMA.yaml", help="File to write; must not exist.")
+@click.option(
+    "--out",
+    type=out_path_ending(".yaml", ".yml", ".json"),
+    required=True,
+    metavar="SCHEMA.yaml",
+    help="File to write, as YAML or JSON; must not exist.",
+)
 @data_settings
 def infer(labels: Path, out: Path, changes: tuple[str, ...]) -> None:
     """Read a table of labels and write the attributes and classes that it holds."""

@@ -11,7 +11,7 @@ from gingham.cli.options import (
     device_option,
     max_pixels_option,
     model_argument,
-    out_path,
+    out_path_ending,
     speed_options,
 )
 
@@ -21,7 +21,7 @@ __all__ = ["command"]
 @click.command("submit")
 @model_argument
 @data_option
-@click.option("--out", type=out_path, required=True, metavar="FILE.zip", help="The submission to write.")
+@click.option("--out", type=out_path_ending(".zip"), required=True, metavar="FILE.zip", help="The submission to write.")
 @data_settings
 @max_pixels_option
 @device_option
@@ -39,7 +39,8 @@ def command(
 ) -> None:
     """Write the challenge's submission: a zip with prediction.txt, one line of integers an image of the test split."""
     from gingham.cli.console import ConsoleReporter, show_warnings
-    from gingham.cli.labels import changed_options, labels_for
+    from gingham.cli.labels import changed_options
+    from gingham.data.formats import read_labels
     from gingham.inference.bundle import open_bundle
     from gingham.inference.submission import write_submission
     from gingham.inference.tagger import Tagger
@@ -51,7 +52,7 @@ def command(
     options = changed_options(bundle.data, changes, max_pixels)
     tagger = Tagger.from_bundle(bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic)
     tagger.batch_size(batch_size)
-    table = labels_for(data, bundle, options).split("test")
+    table = read_labels(data, options).split("test")
     predictions = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)
-    write_submission(predictions, out)
+    write_submission(predictions, table.schema, out)
     reporter.say(f"{out}: {len(predictions)} lines in the order of the test split")

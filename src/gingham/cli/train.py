@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import device_option, file_path
+from gingham.cli.options import device_option, file_path, out_folder
 
 __all__ = ["command"]
 
@@ -13,7 +13,7 @@ __all__ = ["command"]
 @click.command("train")
 @click.option("--data", type=file_path, metavar="DIR|TABLE", help="Folder or table of labelled photos.")
 @click.option("--recipe", metavar="NAME|FILE", help="A built-in recipe (see `gingham recipes list`) or a file.")
-@click.option("--out", type=file_path, required=True, metavar="RUN", help="Folder of the run; new or empty.")
+@click.option("--out", type=out_folder, required=True, metavar="RUN", help="Folder of the run; new or empty.")
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field, as in train.epochs=3; repeatable."
 )
@@ -34,12 +34,11 @@ def command(
     With `torchrun --nproc-per-node N -m gingham train ...` it trains on N processes or GPUs.
     """
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings
-    from gingham.errors import ExitCode, UserError
+    from gingham.errors import ExitCode, MachineError, UserError
     from gingham.evaluation.tables import metrics_table
     from gingham.progress import Reporter
     from gingham.training.estimate import warn_if_slow
-    from gingham.training.interrupt import stop_on_sigterm
-    from gingham.training.loop import Stopped
+    from gingham.training.interrupt import Stopped, stop_on_signals
     from gingham.training.recipe import load_recipe
     from gingham.training.run import is_main_process, resume, train
 
@@ -51,10 +50,10 @@ def command(
         raise UserError("--set: a resumed run goes on with its own recipe; leave --set out, or start a new run")
     if going_on and init is not None:
         raise UserError("--init: a resumed run has its own weights; leave --init out, or start a new run")
-    with stop_on_sigterm() as stop_asked:
+    with stop_on_signals() as stop:
         try:
             if going_on:
-                metrics = resume(out, data=data, recipe=chosen, device=device, reporter=reporter, stop_asked=stop_asked)
+                metrics = resume(out, data=data, recipe=chosen, device=device, reporter=reporter, stop=stop)
             else:
                 if data is None:
                     raise UserError("--data: name the folder or table of labelled photos")
@@ -62,10 +61,18 @@ def command(
                     raise UserError("--recipe: name one; `laptop` fits this machine, `gingham recipes list` shows all")
                 assert chosen is not None
                 warn_if_slow(chosen, data, device, reporter)
-                metrics = train(data, chosen, out, init=init, device=device, reporter=reporter, stop_asked=stop_asked)
+                metrics = train(data, chosen, out, init=init, device=device, reporter=reporter, stop=stop)
         except Stopped:
-            reporter.say(f"stopped; a checkpoint is saved: go on with gingham train --resume --out {out}")
-            return ExitCode.TERMINATED
+            begun = (out / "recipe.yaml").is_file()
+            way_on = f"go on with gingham train --resume --out {out}" if begun else "nothing was begun: call it again"
+            reporter.say(f"stopped; {way_on}")
+            return stop.exit_code
+        except MachineError as failure:
+            if not (out / "recipe.yaml").is_file():
+                raise
+            raise MachineError(
+                f"{failure}; the last checkpoint stands: then gingham train --resume --out {out}"
+            ) from failure
     if is_main_process():
         print_result(metrics_table(metrics))
         reporter.say(f"run: {out} (best model in {out / 'best'}, curves in {out / 'curves.png'})")

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import file_path
+from gingham.cli.options import out_folder
 
 __all__ = ["command"]
 
 
 @click.command("wardrobe")
-@click.argument("out", type=file_path, metavar="OUT")
+@click.argument("out", type=out_folder, metavar="OUT")
 @click.option("--count", type=click.IntRange(7), default=1000, show_default=True, help="Number of garments.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything that is drawn.")
 def command(out: Path, count: int, seed: int) -> None:

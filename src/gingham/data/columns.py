@@ -3,7 +3,6 @@
 import csv
 import difflib
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gingham.data.cells import unescaped
+from gingham.documents import parse_json
 from gingham.errors import DataError, one_line
 
 __all__ = ["READERS", "Columns", "read_columns"]
@@ -121,12 +122,12 @@ def _read_csv(file: Path, data: bytes) -> Columns:
             if not row:
                 continue
             if not names:
-                names = [name.strip() for name in row]
+                names = [unescaped(name).strip() for name in row]
                 _check_header(file, names)
             elif len(row) != len(names):
                 raise DataError(f"{file}:{begin}: {len(row)} fields, but the header has {len(names)}")
             else:
-                rows.append(row)
+                rows.append([unescaped(cell) for cell in row])
                 lines.append(begin)
     except csv.Error as failure:
         raise DataError(f"{file}:{line}: not valid CSV ({failure})") from None
@@ -140,8 +141,8 @@ def _read_jsonl(file: Path, data: bytes) -> Columns:
         if not text.strip():
             continue
         try:
-            row = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as failure:
+            row = parse_json(text)
+        except ValueError as failure:
             raise DataError(f"{file}:{line}: not valid JSON ({failure})") from None
         if not isinstance(row, dict):
             raise DataError(f"{file}:{line}: expected an object with column names as keys, got {text.strip()[:40]}")
@@ -149,16 +150,6 @@ def _read_jsonl(file: Path, data: bytes) -> Columns:
         lines.append(line)
     names = dict.fromkeys(name for row in rows for name in row)
     return Columns(file, {name: [row.get(name) for row in rows] for name in names}, lines)
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return dict(pairs)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON; write null")
 
 
 def _read_parquet(file: Path, data: bytes) -> Columns:

@@ -150,8 +150,12 @@ def _beside(images: Path, kind: str) -> Path:
 
 
 def _same_length(images: Path, count: int, file: Path, rows: Sequence[tuple[int, str]]) -> None:
-    if len(rows) != count:
-        raise DataError(f"{images} lists {count} images, but {file} has {len(rows)} rows; each image needs one")
+    if len(rows) == count:
+        return
+    number, what = (rows[-1][0], "the last row") if len(rows) < count else (rows[count][0], "one row too many")
+    raise DataError(
+        f"{file}:{number}: {what}: it has {len(rows)} rows, but {images} lists {count} images; each needs one"
+    )
 
 
 def _read_targets(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import gingham
+from gingham.data.cells import escaped
 from gingham.errors import UserError
 from gingham.inference.tagger import Item, Outcome, Tagger
 from gingham.progress import Reporter
@@ -23,6 +24,7 @@ Row = Mapping[str, Any]
 Write = Callable[[Row], None]
 
 _ROWS_PER_GROUP = 10_000
+_FORMULAS = "text that a spreadsheet would run has a ' before it; Gingham's readers take it away"
 
 
 def tag_images(
@@ -39,7 +41,8 @@ def tag_images(
     """Tag images in the order given and write one row each; return how many could not be read.
 
     A row has `image`, for each attribute its class and `<attribute>_confidence` (0..1), and `error`: empty, or the
-    reason why this image could not be read (its tags are then empty). `<out>.manifest.json` is written last.
+    reason why this image could not be read (its tags are then empty). In CSV, text that a spreadsheet would run has a
+    single quote before it (`data.cells`), which the manifest says. `<out>.manifest.json` is written last.
 
     Args:
         tagger: the model.
@@ -73,6 +76,7 @@ def tag_images(
         "schema": tagger.schema.to_plain(),
         "schema_fingerprint": tagger.schema.fingerprint,
         "preprocess": tagger.preprocess.model_dump(mode="json"),
+        "formulas": _FORMULAS if out.suffix.lower() == ".csv" else "as they are",
         "options": dict(options),
     }
     write_json(out.with_name(f"{out.name}.manifest.json"), manifest)
@@ -111,13 +115,20 @@ def _columns(schema: AttributeSchema) -> list[str]:
 @contextmanager
 def _write_csv(out: Path, schema: AttributeSchema) -> Iterator[Write]:
     with atomic_file(out) as stream:
-        writer = csv.DictWriter(_Utf8(stream), _columns(schema), lineterminator="\n")
-        writer.writeheader()
+        # All text is in quotes, so that no other separator (`;` in much of Europe) cuts a formula out of it.
+        writer = csv.writer(_Utf8(stream), quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        columns = _columns(schema)
+        writer.writerow([escaped(name) for name in columns])
 
         def write(row: Row) -> None:
-            writer.writerow(row)  # numbers with as many digits as tell them from all others
+            writer.writerow([_csv_cell(row[name]) for name in columns])
 
         yield write
+
+
+def _csv_cell(value: str | float | None) -> str | float:
+    # Numbers have as many digits as tell them from all others.
+    return value if isinstance(value, float) else escaped(value or "")
 
 
 class _Utf8:

@@ -10,7 +10,8 @@ import torch
 import gingham
 from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
-from gingham.errors import BundleError
+from gingham.documents import DOCUMENT_LIMIT
+from gingham.errors import BundleError, RecipeError
 from gingham.models.network import Network, build_network
 from gingham.models.options import ModelOptions
 from gingham.schema import AttributeSchema
@@ -24,13 +25,17 @@ from gingham.storage import (
     write_manifest,
     write_text,
 )
-from gingham.tensors import load_tensors, save_tensors
+from gingham.tensors import HEADER_LIMIT, layout_of, load_tensors, read_layout, save_tensors
 
-__all__ = ["Bundle", "bundle_path", "open_bundle", "write_bundle"]
+__all__ = ["CARD", "DESCRIPTIONS", "WEIGHTS", "Bundle", "bundle_path", "describe", "open_bundle", "write_bundle"]
+
+DESCRIPTIONS = ("config.json", "schema.json", "preprocess.json")
+WEIGHTS = "model.safetensors"
+CARD = "README.md"
 
 _FORMAT = 1
-_WEIGHTS = "model.safetensors"
-_FILES = ("config.json", "schema.json", "preprocess.json", _WEIGHTS)
+_FILES = (*DESCRIPTIONS, WEIGHTS)
+_SLACK = 2**25
 
 
 @dataclass(frozen=True)
@@ -59,29 +64,67 @@ class Bundle:
         """Build the network and load its weights, in evaluation mode.
 
         Raises:
-            BundleError: weights are missing, of another shape, or not finite.
+            BundleError: as `check_weights`, or weights are not finite.
         """
+        self.check_weights()
+        network = self._build()
+        tensors = load_tensors(self.path / WEIGHTS)
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise BundleError(f"{self.path / WEIGHTS}: tensor '{name}' holds values that are not finite")
+        network.load_state_dict(tensors)
+        return network.eval()
+
+    def structure(self) -> Network:
+        """The network without numbers, on the meta device: it takes no memory, however large it claims to be.
+
+        Raises:
+            BundleError: there is no such network.
+        """
+        try:
+            with torch.device("meta"):
+                return self._build()
+        except RecipeError as failure:
+            raise BundleError(f"{self.path / 'config.json'}: {failure}") from None
+
+    def check_weights(self) -> None:
+        """Compare the weights' names, types and shapes with the network's, before either takes memory.
+
+        Raises:
+            BundleError: a tensor is missing, too many, or of another type or shape; or the network would take far
+                more memory than its weights account for.
+        """
+        file, network = self.path / WEIGHTS, self.structure()
+        expected, found = network.state_dict(), read_layout(file)
+        for name in sorted(expected.keys() ^ found.keys()):
+            state = "is missing" if name in expected else "has no place in this model"
+            raise BundleError(f"{file}: tensor '{name}' {state}; the bundle does not fit its config.json")
+        for name, tensor in expected.items():
+            wanted = layout_of(tensor)
+            if found[name] != wanted:
+                raise BundleError(
+                    f"{file}: tensor '{name}' has type {found[name].dtype} and shape {found[name].shape}, "
+                    f"expected {wanted.dtype} {wanted.shape}"
+                )
+        # Tables that are computed, of positions and windows, are in no file; with a large image they can be immense.
+        held = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))
+        if held > 2 * file.stat().st_size + _SLACK:
+            raise BundleError(
+                f"{self.path}: for images of {self.preprocess.size} pixels this network takes {held / 1e9:.1f} GB, far "
+                "more than its weights; refused"
+            )
+
+    def weights_limit(self) -> int:
+        """Bytes that the file of weights can have at most, by what the bundle says of its network. As `structure`."""
+        return HEADER_LIMIT + sum(int(tensor.nbytes) for tensor in self.structure().state_dict().values())
+
+    def _build(self) -> Network:
         mean, std = self.preprocess.mean, self.preprocess.std
         if mean is None or std is None:
             raise BundleError(f"{self.path / 'preprocess.json'}: mean and std are missing")
-        network = build_network(
+        return build_network(
             self.model, self.schema, image_size=self.preprocess.size, mean=mean, std=std, load_weights=False
         )
-        tensors = load_tensors(self.path / _WEIGHTS)
-        expected = network.state_dict()
-        for name in sorted(expected.keys() ^ tensors.keys()):
-            state = "is missing" if name in expected else "has no place in this model"
-            raise BundleError(
-                f"{self.path / _WEIGHTS}: tensor '{name}' {state}; the bundle does not fit its config.json"
-            )
-        for name, tensor in tensors.items():
-            if tensor.shape != expected[name].shape:
-                shapes = f"{tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
-                raise BundleError(f"{self.path / _WEIGHTS}: tensor '{name}' has shape {shapes}")
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise BundleError(f"{self.path / _WEIGHTS}: tensor '{name}' holds values that are not finite")
-        network.load_state_dict(tensors)
-        return network.eval()
 
 
 def bundle_path(model: Path) -> Path:
@@ -99,7 +142,16 @@ def bundle_path(model: Path) -> Path:
             f"{model}: a run without a finished epoch: it has no best model yet; go on with train --resume"
         )
     if not model.exists():
-        raise BundleError(f"{model}: no such folder; MODEL is a bundle or the --out folder of a training run")
+        hint = (
+            f"; from the Hub: gingham pull {model} --out FOLDER"
+            if len(model.parts) == 2 and not model.is_absolute()
+            else ""
+        )
+        raise BundleError(f"{model}: no such folder; MODEL is a bundle or the --out folder of a training run{hint}")
+    if not model.is_dir():
+        raise BundleError(
+            f"{model}: MODEL is a folder, and archives are not unpacked here; unpack it and give its folder"
+        )
     raise BundleError(f"{model}: neither a bundle (no config.json) nor a run (no best/config.json)")
 
 
@@ -110,17 +162,27 @@ def open_bundle(model: Path) -> Bundle:
         BundleError: missing, damaged, changed since it was written, or of a later format.
     """
     path = bundle_path(model)
-    sums = verify_manifest(path)
+    sums = verify_manifest(path, {*_FILES, CARD})
     for name in _FILES:
         if name not in sums:
             raise BundleError(f"{path / MANIFEST}: it does not list {name}, so nothing vouches for that; copy it again")
-    config = read_json(path / "config.json")
+    return describe(path)
+
+
+def describe(path: Path) -> Bundle:
+    """Read what a bundle's folder says of itself; whether its bytes are those of the manifest is not checked.
+
+    Raises:
+        BundleError: a file is missing or malformed, or of a later format.
+        SchemaError: `schema.json` holds no schema.
+    """
+    config, schema, preprocess = (read_json(path / name, limit=DOCUMENT_LIMIT) for name in DESCRIPTIONS)
     try:
         if config["format"] > _FORMAT:
             raise BundleError(
                 f"{path}: written by Gingham {config['gingham']}, format {config['format']}; upgrade Gingham"
             )
-        if config["runtime"] != "torch" or config["members"] != [_WEIGHTS]:
+        if config["runtime"] != "torch" or config["members"] != [WEIGHTS]:
             raise BundleError(
                 f"{path / 'config.json'}: runtime {config['runtime']!r} or its members are not known here"
             )
@@ -129,10 +191,8 @@ def open_bundle(model: Path) -> Bundle:
         raise BundleError(f"{path / 'config.json'}: not the configuration of a bundle") from None
     return Bundle(
         path=path,
-        schema=AttributeSchema.from_file(path / "schema.json"),
-        preprocess=Preprocess.parse(
-            read_json(path / "preprocess.json"), source=str(path / "preprocess.json"), error=BundleError
-        ),
+        schema=AttributeSchema.from_plain(schema, source=str(path / "schema.json")),
+        preprocess=Preprocess.parse(preprocess, source=str(path / "preprocess.json"), error=BundleError),
         model=ModelOptions.parse(model_options, source=str(path / "config.json"), error=BundleError),
         data=DataOptions.parse(data, source=str(path / "config.json"), error=BundleError),
         trained=trained,
@@ -171,7 +231,7 @@ def write_bundle(
             "format": _FORMAT,
             "gingham": gingham.__version__,
             "runtime": "torch",
-            "members": [_WEIGHTS],
+            "members": [WEIGHTS],
             "model": model.model_dump(mode="json"),
             "data": data.model_dump(mode="json"),
             "trained": dict(trained),
@@ -179,6 +239,6 @@ def write_bundle(
         write_json(folder / "config.json", config)
         write_json(folder / "schema.json", schema.to_plain())
         write_json(folder / "preprocess.json", preprocess.model_dump(mode="json"))
-        write_text(folder / "README.md", card)
-        save_tensors(folder / _WEIGHTS, network.state_dict())
+        write_text(folder / CARD, card)
+        save_tensors(folder / WEIGHTS, network.state_dict())
         write_manifest(folder)

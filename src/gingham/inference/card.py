@@ -36,7 +36,7 @@ def model_card(
         "```python",
         "from gingham import Tagger",
         "",
-        'tagger = Tagger.load("PATH")',
+        'tagger = Tagger.load("FOLDER")  # of the Hugging Face Hub: Tagger.from_pretrained("OWNER/NAME")',
         'tags = tagger("photo.jpg")',
         "```",
         "",

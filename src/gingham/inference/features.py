@@ -19,7 +19,7 @@ from gingham.errors import BundleError, MachineError, UserError
 from gingham.inference.shards import Lease, bookkeeping, make_room, read_keys
 from gingham.options import Options
 from gingham.progress import Reporter
-from gingham.storage import atomic_file, cache_directory, sha256_bytes, write_json
+from gingham.storage import atomic_file, cache_directory, recover, sha256_bytes, write_json
 
 __all__ = ["FeatureCache", "FeatureOptions", "FeatureStore"]
 
@@ -119,6 +119,8 @@ class FeatureCache:
         except OSError as failure:
             raise MachineError(f"{self.folder}: cannot be made ({failure.strerror}); set GINGHAM_CACHE") from None
         with FileLock(self.folder / "lock"):
+            # Whoever has the lock is the only one that writes here: what is half written belongs to a killed process.
+            recover(self.folder)
             with bookkeeping(self.root):
                 index = self._index()
                 wanted: dict[str, int] = {}

@@ -18,10 +18,11 @@ from gingham.data.isolated import IsolatedDecoder
 from gingham.data.prefetch import prefetch
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
-from gingham.errors import DataError, ImageError, UserError
+from gingham.errors import BundleError, DataError, ImageError, UserError
 from gingham.inference.bundle import Bundle, open_bundle
 from gingham.inference.deterministic import deterministic_torch
 from gingham.inference.load import Decode, Facts, Item, Source, load
+from gingham.inference.repository import cached_bundle
 from gingham.models.network import Network
 from gingham.predictions import Predictions, softmax
 from gingham.progress import Reporter
@@ -140,6 +141,43 @@ class Tagger:
         """
         return cls.from_bundle(
             open_bundle(Path(path)),
+            device=device,
+            max_pixels=max_pixels,
+            deterministic=deterministic,
+            isolated=isolated,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repository: str,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        max_pixels: int | None = None,
+        deterministic: bool = False,
+        isolated: bool = False,
+    ) -> "Tagger":
+        """Load a bundle of the Hugging Face Hub, downloading it to Gingham's cache folder when that has it not.
+
+            tagger = Tagger.from_pretrained("owner/name", revision="0123456789abcdef0123456789abcdef01234567")
+
+        Args:
+            repository: `OWNER/NAME`.
+            revision: a branch, tag or commit; default: the main branch. Only a commit always means the same model, and
+                once in the cache needs no network.
+            device: as in `load`, like all that follow.
+            max_pixels: as in `load`.
+            deterministic: as in `load`.
+            isolated: as in `load`.
+
+        Raises:
+            BundleError: the Hub is not reached or refuses, or what it has is no whole bundle.
+            UserError: that is no name of a repository, or the device is not there.
+            MachineError: the cache folder cannot be written.
+        """
+        return cls.from_bundle(
+            cached_bundle(repository, revision),
             device=device,
             max_pixels=max_pixels,
             deterministic=deterministic,
@@ -270,7 +308,11 @@ class Tagger:
             return np.empty((0, self.schema.total), dtype=np.float32)
         batch = torch.from_numpy(np.stack(pixels)).to(self.device)
         with deterministic_torch() if self.deterministic else nullcontext():
-            return self.network(batch).float().cpu().numpy()  # type: ignore[no-any-return]
+            logits: npt.NDArray[np.float32] = self.network(batch).float().cpu().numpy()
+        if not np.isfinite(logits).all():
+            # Weights that are finite may still multiply to something that is not: no tag would mean anything then.
+            raise BundleError("the model gives values that are not finite; its weights are no trained network's")
+        return logits
 
     def predict(
         self,

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm
-import torch
 from torch import nn
 
 from gingham.errors import RecipeError
@@ -14,7 +13,6 @@ __all__ = [
     "ImageSize",
     "build_structure",
     "height_and_width",
-    "meta_structure",
     "pretrained_config",
     "require_backbone",
 ]
@@ -93,9 +91,3 @@ def _create(name: str, **arguments: Any) -> nn.Module:
     model = timm.create_model(name, **arguments)
     assert isinstance(model, nn.Module)
     return model
-
-
-def meta_structure(name: str, image_size: ImageSize) -> nn.Module:
-    """`build_structure` on the meta device: names and shapes, no numbers. Raises `RecipeError`."""
-    with torch.device("meta"):
-        return build_structure(name, image_size)

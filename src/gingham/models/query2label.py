@@ -24,8 +24,8 @@ class _FeedForward(nn.Module):
         return narrowed
 
 
-class EncoderLayer(nn.Module):
-    """Post-norm Transformer encoder layer; the position is added to queries and keys, not to values."""
+class _PostNormLayer(nn.Module):
+    """What both kinds of layers are made of: attention, then a feed-forward network; after each a norm."""
 
     def __init__(self, options: Query2LabelOptions) -> None:
         super().__init__()
@@ -34,6 +34,10 @@ class EncoderLayer(nn.Module):
         self.ffn = _FeedForward(options)
         self.ffn_norm = nn.LayerNorm(options.width)
         self.dropout = nn.Dropout(options.dropout)
+
+
+class EncoderLayer(_PostNormLayer):
+    """Post-norm Transformer encoder layer; the position is added to queries and keys, not to values."""
 
     def forward(self, tokens: Tensor, position: Tensor) -> Tensor:
         """Tokens `[B, N, d]` after one layer; `position` is `[N, d]`."""
@@ -44,16 +48,8 @@ class EncoderLayer(nn.Module):
         return encoded
 
 
-class DecoderLayer(nn.Module):
+class DecoderLayer(_PostNormLayer):
     """Post-norm Transformer decoder layer without self-attention: the queries do not see each other."""
-
-    def __init__(self, options: Query2LabelOptions) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(options.width, options.heads, options.dropout, batch_first=True)
-        self.attention_norm = nn.LayerNorm(options.width)
-        self.ffn = _FeedForward(options)
-        self.ffn_norm = nn.LayerNorm(options.width)
-        self.dropout = nn.Dropout(options.dropout)
 
     def forward(
         self, state: Tensor | None, queries: Tensor, tokens: Tensor, placed: Tensor, need_weights: bool = False

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gingham.errors import WeightsError
+from gingham.tensors import load_tensors
 
 __all__ = ["read_tensors", "state_hash"]
 
@@ -43,15 +42,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     prefixes of DistributedDataParallel and torch.compile are removed, as timm does.
 
     Raises:
-        WeightsError: missing, damaged, of another kind, or holding anything else than tensors.
+        WeightsError: missing, damaged, of another kind, or holding anything else than plain tensors, or claiming more
+            numbers than the file has bytes for.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; give model.weights a file or folder of weights, or one of hub, none")
     if path.suffix == ".safetensors":
-        try:
-            return dict(safetensors.torch.load_file(path))
-        except (safetensors.SafetensorError, OSError) as failure:
-            raise WeightsError(f"{path}: not a readable safetensors file ({_line(failure)}); fetch it again") from None
+        return load_tensors(path, error=WeightsError)
     if path.suffix in _TORCH_SUFFIXES:
         return _unwrap(_read_torch(path), path)
     raise WeightsError(
@@ -63,6 +60,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def _read_torch(path: Path) -> Any:
     # The only place in Gingham that unpickles a file, and it lets tensors and plain containers pass only.
     try:
+        _check_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as failure:
         raise WeightsError(
@@ -71,6 +69,22 @@ def _read_torch(path: Path) -> Any:
         ) from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as failure:
         raise WeightsError(f"{path}: not a readable PyTorch file ({_line(failure)}); fetch it again") from None
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive whose parts become larger when they are read; PyTorch never compresses its own.
+
+    Raises:
+        ValueError: it is such an archive.
+        zipfile.BadZipFile: it is damaged.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            raise ValueError("its parts are compressed, which PyTorch never does")
+        if sum(part.file_size for part in parts) > path.stat().st_size:
+            raise ValueError("its parts claim to be larger than the file")
 
 
 def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
@@ -87,10 +101,26 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
             raise WeightsError(
                 f"{path}: entry {name!r} is no tensor but {type(value).__name__}; save a state dict alone"
             )
+        if (odd := _oddness(value)) is not None:
+            raise WeightsError(f"{path}: tensor '{name}' is {odd}; save plain dense tensors of the CPU")
         for wrapper in _WRAPPERS:
             name = name.removeprefix(wrapper)
         state[name] = value
     return state
+
+
+def _oddness(tensor: Tensor) -> str | None:
+    """What keeps a tensor from being plain numbers that the file really holds; None if nothing does."""
+    if type(tensor) not in (Tensor, nn.Parameter):
+        return f"a {type(tensor).__name__}"
+    if tensor.layout != torch.strided or tensor.is_nested or tensor.is_quantized:
+        return "sparse, nested or quantised"
+    if tensor.device.type != "cpu":
+        return f"on the device '{tensor.device}'"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        # A step of 0 between its numbers makes terabytes of one number.
+        return "larger than the numbers it is made of"
+    return None
 
 
 def _line(failure: BaseException) -> str:

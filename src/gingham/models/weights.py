@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gingham.errors import BundleError, WeightsError
 from gingham.models.catalogue import ImageSize, build_structure, pretrained_config
-from gingham.models.hub import read_hub
+from gingham.models.hub import is_hub, read_hub
 from gingham.models.packages import PACKAGE_MEAN, PACKAGE_STD, package_for, read_package
 from gingham.models.tensors import read_tensors, state_hash
 from gingham.storage import read_json
@@ -55,7 +55,7 @@ def load_backbone(name: str, weights: str, *, image_size: ImageSize) -> LoadedBa
 
     Args:
         name: timm's name of the backbone.
-        weights: `hub`, `package`, `none`, or the path of a file or folder.
+        weights: `hub`, `hub@REVISION`, `package`, `none`, or the path of a file or folder.
         image_size: in pixels; position embeddings in the weights are resized to it, as timm does.
 
     Raises:
@@ -67,8 +67,8 @@ def load_backbone(name: str, weights: str, *, image_size: ImageSize) -> LoadedBa
     mean, std = input_statistics(name, weights)
     if weights == "none":
         return LoadedBackbone(model, mean, std)
-    if weights == "hub":
-        state, source = read_hub(name)
+    if is_hub(weights):
+        state, source = read_hub(name, weights)
     elif weights == "package":
         state, source = read_package(name), "package"
     else:
@@ -92,7 +92,7 @@ def input_statistics(name: str, weights: str) -> tuple[Channels, Channels]:
     if weights == "package":
         package_for(name)
         return PACKAGE_MEAN, PACKAGE_STD
-    if weights not in ("hub", "none"):
+    if weights != "none" and not is_hub(weights):
         path = Path(weights)
         if path.is_dir():
             return _folder_statistics(path, name)
@@ -164,6 +164,8 @@ def _fill(model: nn.Module, name: str, state: dict[str, Tensor], source: str) ->
                 f"{source}: these weights do not fit '{name}': '{key}' has shape {tuple(filtered[key].shape)}, "
                 f"the backbone's has {tuple(tensor.shape)}"
             )
+        if key in filtered and not torch.isfinite(filtered[key]).all():
+            raise WeightsError(f"{source}: '{key}' holds values that are not finite; fetch the weights again")
     model.load_state_dict({key: filtered[key] for key in wanted if key in filtered}, strict=False)
 
 

@@ -1,19 +1,27 @@
 """Checkpoints: safetensors and JSON, whole or absent, enough to go on bit for bit."""
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from gingham.errors import BundleError
-from gingham.storage import atomic_directory, read_json, verify_manifest, write_json, write_manifest
+from gingham.errors import BundleError, DataError
+from gingham.storage import (
+    MANIFEST,
+    atomic_directory,
+    read_json,
+    remove_directory,
+    verify_manifest,
+    write_json,
+    write_manifest,
+)
 from gingham.tensors import load_tensors, save_tensors
 from gingham.training.history import Epoch, best_epoch
 
@@ -23,12 +31,17 @@ __all__ = [
     "load_checkpoint",
     "newest_checkpoint",
     "optimizer_tensors",
+    "require_finite",
     "restore_optimizer",
     "save_checkpoint",
 ]
 
 _FORMAT = 1
 _NAME = re.compile(r"step-(\d{9})")
+_TENSORS = ("weights", "optimizer", "generators")
+_FILES = frozenset({"state.json", *(f"{name}.safetensors" for name in _TENSORS)})
+
+_Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass
@@ -59,6 +72,22 @@ class TrainingState:
         self.step_in_epoch = 0
         self.loss_sum = self.seconds = 0.0
         self.matrices = []
+
+
+class _StateFile(BaseModel):
+    """What `state.json` must hold."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    format: _Count
+    identity: dict[str, str | int | None]
+    epoch: _Count
+    step: _Count
+    step_in_epoch: _Count
+    history: list[Epoch]
+    loss_sum: float
+    matrices: list[list[list[_Count]]]
+    seconds: float
 
 
 def optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -107,18 +136,34 @@ def save_checkpoint(
         keep: how many checkpoints stay.
 
     Raises:
+        DataError: a number is not finite; nothing was written.
         MachineError: the disk refuses; the checkpoints that were there before stay.
     """
+    require_finite({**weights, **optimizer}, step=state.step)
     target = folder / f"step-{state.step:09d}"
     plain = asdict(state)
     plain["matrices"] = [matrix.tolist() for matrix in state.matrices]
     with atomic_directory(target) as temporary:
-        for name, tensors in (("weights", weights), ("optimizer", optimizer), ("generators", generators)):
+        for name, tensors in zip(_TENSORS, (weights, optimizer, generators), strict=True):
             save_tensors(temporary / f"{name}.safetensors", tensors)
         write_json(temporary / "state.json", {"format": _FORMAT, "identity": dict(identity), **plain})
         write_manifest(temporary)
-    _prune(folder, keep, best_step=_best_step(state.history))
+    _prune(folder, state.step, keep, best_step=_best_step(state.history))
     return target
+
+
+def require_finite(tensors: Mapping[str, Tensor], *, step: int) -> None:
+    """Refuse tensors that hold NaN or infinity.
+
+    Raises:
+        DataError: names the first such tensor.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise DataError(
+                f"step {step}: '{name}' holds numbers that are not finite: not saved, and the last checkpoint stands; "
+                "start again with a lower train.learning_rate, with train.clip_norm or train.precision=fp32"
+            )
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
@@ -126,8 +171,8 @@ def newest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
     damaged = []
     for path in reversed(_checkpoints(folder)):
         try:
-            verify_manifest(path)
-        except BundleError as failure:
+            _verify(path)
+        except (BundleError, OSError) as failure:
             damaged.append(str(failure))
         else:
             return path, damaged
@@ -143,26 +188,34 @@ def load_checkpoint(
         BundleError: damaged, written by a later Gingham, or of a run with another recipe, data or process count.
     """
     plain = read_json(path / "state.json")
-    if plain["format"] > _FORMAT:
+    if isinstance(plain, dict) and isinstance(plain.get("format"), int) and plain["format"] > _FORMAT:
         raise BundleError(f"{path}: written by a later Gingham (format {plain['format']}); upgrade Gingham")
+    try:
+        # From the text: only there is a mapping as good as an `Epoch` to a strict reader.
+        read = _StateFile.model_validate_json((path / "state.json").read_bytes())
+        matrices = [np.array(matrix, dtype=np.int64) for matrix in read.matrices]
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise BundleError(f"{path / 'state.json'}: {where}: {first['msg']}; remove this checkpoint") from None
+    except (ValueError, OverflowError):
+        raise BundleError(f"{path / 'state.json'}: matrices: not square; remove this checkpoint") from None
     for key, mine in identity.items():
-        theirs = plain["identity"].get(key)
+        theirs = read.identity.get(key)
         if theirs != mine:
             raise BundleError(
                 f"{path}: cannot go on: its {key} is {theirs}, here it is {mine}; use the same, or a new --out"
             )
     state = TrainingState(
-        epoch=plain["epoch"],
-        step=plain["step"],
-        step_in_epoch=plain["step_in_epoch"],
-        history=[Epoch(**row) for row in plain["history"]],
-        loss_sum=plain["loss_sum"],
-        matrices=[np.array(matrix, dtype=np.int64) for matrix in plain["matrices"]],
-        seconds=plain["seconds"],
+        epoch=read.epoch,
+        step=read.step,
+        step_in_epoch=read.step_in_epoch,
+        history=read.history,
+        loss_sum=read.loss_sum,
+        matrices=matrices,
+        seconds=read.seconds,
     )
-    weights, optimizer, generators = (
-        load_tensors(path / f"{name}.safetensors") for name in ("weights", "optimizer", "generators")
-    )
+    weights, optimizer, generators = (load_tensors(path / f"{name}.safetensors") for name in _TENSORS)
     return state, weights, optimizer, generators
 
 
@@ -176,7 +229,7 @@ def load_best_weights(folder: Path, history: Sequence[Epoch]) -> dict[str, Tenso
     path = folder / f"step-{best:09d}" if best is not None else newest_checkpoint(folder)[0]
     if path is None:
         raise BundleError(f"{folder}: it holds no whole checkpoint")
-    verify_manifest(path)
+    _verify(path)
     return load_tensors(path / "weights.safetensors")
 
 
@@ -191,7 +244,15 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name))
 
 
-def _prune(folder: Path, keep: int, best_step: int | None) -> None:
-    for path in _checkpoints(folder)[:-keep]:
+def _verify(path: Path) -> None:
+    """Raise `BundleError` unless a checkpoint's manifest vouches for each of its files."""
+    if verify_manifest(path).keys() != _FILES:
+        raise BundleError(f"{path / MANIFEST}: it does not list the files of a checkpoint; damaged or changed")
+
+
+def _prune(folder: Path, step: int, keep: int, best_step: int | None) -> None:
+    # Later ones are damaged leftovers of an earlier attempt: they don't count, and are replaced in their turn.
+    reached = [path for path in _checkpoints(folder) if path.name <= f"step-{step:09d}"]
+    for path in reached[:-keep]:
         if path.name != f"step-{best_step or 0:09d}":
-            shutil.rmtree(path)
+            remove_directory(path)

@@ -2,13 +2,16 @@
 
 import hashlib
 
+import numpy as np
+
 from gingham.data.augment import check_augment
+from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
 from gingham.errors import DataError, UserError
 from gingham.progress import Reporter
 from gingham.training.recipe import Recipe
 
-__all__ = ["check_composition", "check_labels", "data_fingerprint", "first_difference"]
+__all__ = ["check_boxes", "check_composition", "check_labels", "data_fingerprint", "first_difference"]
 
 
 def data_fingerprint(*tables: LabelTable) -> str:
@@ -31,6 +34,25 @@ def check_composition(recipe: Recipe) -> None:
     check_augment(recipe.augment, recipe.preprocess)
     if recipe.features.cache and not recipe.model.frozen:
         raise UserError("features.cache: only a frozen backbone has features worth keeping; set model.frozen=true too")
+
+
+def check_boxes(train_table: LabelTable, val_table: LabelTable, preprocess: Preprocess, reporter: Reporter) -> None:
+    """Where the model shall look at garment boxes: warn of images that have none, whose whole area is used.
+
+    Raises:
+        DataError: no training image has one.
+    """
+    if preprocess.region != "box":
+        return
+    for name, table in (("train", train_table), ("val", val_table)):
+        absent = len(table) if table.boxes is None else int(np.isnan(table.boxes).any(axis=1).sum())
+        if name == "train" and absent == len(table):
+            raise DataError(
+                f"{table.source}: preprocess.region is 'box', but no training image has a garment box; "
+                "add the boxes, or set preprocess.region=image"
+            )
+        if absent:
+            reporter.warn(f"split '{name}': {absent} of {len(table)} images have no garment box: each is used whole")
 
 
 def check_labels(train_table: LabelTable, val_table: LabelTable, reporter: Reporter) -> None:

@@ -3,12 +3,14 @@
 import csv
 import io
 import math
+import os
+import socket
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from gingham.storage import write_text
+from gingham.storage import machine_errors, write_text
 
 __all__ = ["Epoch", "EventWriter", "best_epoch", "columns", "write_history"]
 
@@ -67,28 +69,44 @@ def write_history(path: Path, history: Sequence[Epoch]) -> None:
 
 
 class EventWriter:
-    """Appends TensorBoard scalars to a folder, one step an epoch.
+    """Appends TensorBoard scalars to one file a process, one step an epoch.
 
     A resumed run repeats epochs that it had not saved; viewers then show the later of two values.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._writer: Any = None
+        self._file: Path | None = None
 
     def add(self, row: Epoch) -> None:
-        """Append one epoch."""
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter  # slow to import
+        """Append one epoch, in one write.
 
-            self._writer = SummaryWriter(str(self._folder), purge_step=row.epoch)
+        Raises:
+            MachineError: the disk is full or refuses.
+        """
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # slow to import
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        now = time.time()
+        events = []
+        if self._file is None:
+            self._file = self._folder / f"events.out.tfevents.{now:.0f}.{socket.gethostname()}.{os.getpid()}"
+            restart = SessionLog(status=SessionLog.START)
+            events += [Event(wall_time=now, file_version="brain.Event:2")]
+            events += [Event(wall_time=now, step=row.epoch, session_log=restart)]
+        values = []
         for name, value in asdict(row).items():
             if value is not None and name not in {"epoch", "step"}:
                 group, _, rest = name.partition("_")
-                self._writer.add_scalar(f"{group}/{rest}" if group in {"train", "val"} else name, value, row.epoch)
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._writer is not None:
-            self._writer.close()
+                tag = f"{group}/{rest}" if group in {"train", "val"} else name
+                values.append(Summary.Value(tag=tag, simple_value=value))
+        events.append(Event(wall_time=now, step=row.epoch, summary=Summary(value=values)))
+        buffer = io.BytesIO()
+        writer = RecordWriter(buffer)
+        for event in events:
+            writer.write(event.SerializeToString())
+        with machine_errors(self._file):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._file.open("ab") as stream:
+                stream.write(buffer.getvalue())

@@ -1,35 +1,119 @@
-"""SIGTERM during training: finish the step, save, leave. A second one ends the process at once."""
+"""SIGTERM and Ctrl-C during training: finish the step, save, leave. A second one ends the process at once."""
 
 import os
+import select
 import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from gingham.errors import ExitCode
 
-__all__ = ["stop_on_sigterm"]
+__all__ = ["Stop", "Stopped", "stop_on_signals"]
+
+_EXIT_CODES = {signal.SIGTERM: ExitCode.TERMINATED, signal.SIGINT: ExitCode.INTERRUPTED}
+_ONE_EVENT = 2.0
+"""Seconds. Processes under torchrun get a signal twice: from whoever sends it to all, and passed on by torchrun."""
+_OVERDUE = 4.0
+"""Seconds that the main thread has to act upon a signal outside of patient blocks."""
+
+
+class Stopped(BaseException):
+    """Somebody asked the run to stop. Not an error: `except Exception` lets it through."""
+
+
+class Stop:
+    """How a run hears that it shall stop. By this one it never does.
+
+    Attributes:
+        exit_code: what a process that was stopped returns; as after SIGTERM, if another process of the run was asked.
+    """
+
+    exit_code = ExitCode.TERMINATED
+
+    def asked(self) -> bool:
+        """Whether the run shall stop; looked at inside of `patiently`, after each step."""
+        return False
+
+    @contextmanager
+    def patiently(self) -> Iterator[None]:
+        """While the block runs, a request is noted, not acted upon: the run looks at `asked`, and saves first."""
+        yield
+
+
+class _SignalStop(Stop):
+    """Raises `Stopped` in the main thread when the first signal comes; in a patient block, at its end."""
+
+    def __init__(self) -> None:
+        self._asked = self.patient = False
+
+    def asked(self) -> bool:
+        return self._asked
+
+    @contextmanager
+    def patiently(self) -> Iterator[None]:
+        self.patient = True
+        try:
+            yield
+        finally:
+            self.patient = False
+        if self._asked:
+            raise Stopped
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            return
+        self._asked, self.exit_code = True, _EXIT_CODES[signal.Signals(number)]
+        if not self.patient:
+            raise Stopped
+
+
+def _watch(numbers: int, stop: _SignalStop) -> None:
+    """Read the numbers of the signals that come, and end the process where its main thread cannot.
+
+    That may be deep in a long computation when the second signal comes, or wait for a process that is no more.
+    """
+    came = 0.0
+    exit_code = ExitCode.TERMINATED
+    while True:
+        settled = not came or stop.asked()
+        if not select.select([numbers], [], [], None if settled else _OVERDUE / 4)[0]:
+            if not stop.asked() and not stop.patient and time.monotonic() - came > _OVERDUE:
+                os._exit(exit_code)
+            continue
+        number = os.read(numbers, 1)
+        if not number:
+            os.close(numbers)
+            return
+        if number[0] not in _EXIT_CODES:
+            continue
+        if not came:
+            came, exit_code = time.monotonic(), _EXIT_CODES[signal.Signals(number[0])]
+        elif "TORCHELASTIC_RUN_ID" not in os.environ or time.monotonic() - came > _ONE_EVENT:
+            os._exit(exit_code)
 
 
 @contextmanager
-def stop_on_sigterm() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether SIGTERM came; the previous handler is put back at the end.
+def stop_on_signals() -> Iterator[Stop]:
+    """Yield what SIGTERM and Ctrl-C stop; the previous handlers are put back at the end.
 
-    Outside of the main thread signals cannot be handled: the function then always says no.
+    Outside of the main thread signals cannot be handled: nothing then asks to stop.
     """
-    came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield came.is_set
+        yield Stop()
         return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if came.is_set():
-            os._exit(ExitCode.TERMINATED)
-        came.set()
-
-    previous = signal.signal(signal.SIGTERM, handle)
+    stop = _SignalStop()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    threading.Thread(target=_watch, args=(reading, stop), daemon=True, name="gingham-signals").start()
+    previous_writing = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    previous = {number: signal.signal(number, stop.handle) for number in _EXIT_CODES}
     try:
-        yield came.is_set
+        yield stop
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(previous_writing)
+        os.close(writing)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +21,20 @@ from gingham.progress import Reporter
 from gingham.training.checkpoint import TrainingState
 from gingham.training.history import Epoch, best_epoch
 from gingham.training.inputs import Inputs
+from gingham.training.interrupt import Stopped
 from gingham.training.optim import learning_rate_at, set_learning_rate
 from gingham.training.options import TrainOptions
 from gingham.training.order import Indices, batch_indices, sample_order, share, steps_per_epoch
 
-__all__ = ["Fit", "Stopped"]
+__all__ = ["Fit"]
 
+_NAMED = 8
+"""How many images an error message names."""
 
-class Stopped(BaseException):
-    """Somebody asked the run to stop; it saved a checkpoint first. Not an error: `except Exception` lets it through."""
+_WAY_OUT = (
+    "the last checkpoint stands; start again without odd images, or with a lower train.learning_rate, with "
+    "train.clip_norm or train.precision=fp32"
+)
 
 
 class _Step(NamedTuple):
@@ -55,7 +60,7 @@ class Fit:
         accelerator: devices, precision and processes.
         save: writes a checkpoint of a state.
         on_epoch: called after each epoch with the history so far.
-        stop_asked: whether the run shall end after the current step.
+        stop_asked: whether the run shall end after the current step, or batch of the validation.
         reporter: hears of progress.
     """
 
@@ -91,15 +96,27 @@ class Fit:
         """Train from `state` to the end, in place.
 
         Raises:
-            Stopped: `stop_asked`; a checkpoint was saved after the step.
+            Stopped: `stop_asked`; a checkpoint was saved.
             DataError: a loss or gradient is not finite; names the images. Nothing of that step is kept.
         """
-        while state.step < self.total_steps:
+        # Steps that were saved before their epoch's validation leave an epoch to be finished.
+        while state.step < self.total_steps or state.step_in_epoch:
             with self.reporter.bar(f"epoch {state.epoch + 1}/{self.options.epochs}", self.steps_per_epoch) as bar:
                 bar.advance(state.step_in_epoch)
                 self._epoch(state, bar.advance)
             self.on_epoch(state)
             self.save(state)
+            if self._agree_to_stop():
+                raise Stopped
+
+    def _agree_to_stop(self) -> bool:
+        """Whether any process was asked to stop: one may get a signal that the others don't."""
+        asked = torch.tensor(float(self.stop_asked()), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(asked, reduction="sum"))
+
+    def _save_and_stop(self, state: TrainingState) -> NoReturn:
+        self.save(state)
+        raise Stopped
 
     def _epoch(self, state: TrainingState, advance: Callable[[int, str], None]) -> None:
         schema = self.train_table.schema
@@ -119,29 +136,32 @@ class Fit:
         self.module.train()
         best = best_epoch(state.history)
         note = f"best {best.val_mean_class_accuracy:.4f}" if best else ""
-        rate = 0.0
         for batch in batches:
-            rate = learning_rate_at(state.step, self.total_steps, self.options)
-            done = self._step(batch, [next(loaded) for _ in range(self.options.accumulation)], rate)
+            done = self._step(state, batch, [next(loaded) for _ in range(self.options.accumulation)])
             state.step += 1
             state.step_in_epoch += 1
             state.loss_sum += done.loss
             state.matrices = [old + new for old, new in zip(state.matrices, done.matrices, strict=True)]
             state.seconds = time.monotonic() - started
             advance(1, f"loss {done.loss:.3f} {note}")
-            if done.stop and state.step_in_epoch < len(batches) + remaining.start:
+            if done.stop:
                 loaded.close()
-                self.save(state)
-                raise Stopped
+                self._save_and_stop(state)
         train = Metrics.from_confusions(state.matrices, schema, n=len(self.train_table))
-        val_loss, val_logits = self.validate()
+        validated = self.validate()
+        if validated is None:
+            self._save_and_stop(state)
+        val_loss, val_logits = validated
+        if not np.isfinite(val_loss):
+            names = _named(self.val_table, np.arange(len(val_logits)), _not_finite(val_logits))
+            raise DataError(f"epoch {state.epoch + 1}: loss {val_loss} on the validation split {names}: {_WAY_OUT}")
         confusions = confusion_matrices(self.val_table.targets, _best_classes(val_logits, self.val_table), schema)
         val = Metrics.from_confusions(confusions, schema, n=len(self.val_table))
         state.history.append(
             Epoch(
                 epoch=state.epoch + 1,
                 step=state.step,
-                learning_rate=rate,
+                learning_rate=self._rate(state.step - 1),
                 train_loss=state.loss_sum / state.step_in_epoch,
                 train_mean_class_accuracy=train.mean_class_accuracy,
                 train_overall_accuracy=train.overall_accuracy,
@@ -152,6 +172,9 @@ class Fit:
             )
         )
         state.next_epoch()
+
+    def _rate(self, step: int) -> float:
+        return learning_rate_at(step, self.total_steps, self.options)
 
     def _precision(self) -> AbstractContextManager[Any]:
         # Not the accelerator's: that is one setting for the whole process, this is one for each run.
@@ -167,7 +190,7 @@ class Fit:
         # one image, without any weight.
         return part, self.inputs.train(epoch, part if len(part) else np.zeros(1, dtype=np.int64))
 
-    def _step(self, batch: Indices, parts: list[tuple[Indices, Tensor]], rate: float) -> _Step:
+    def _step(self, state: TrainingState, batch: Indices, parts: list[tuple[Indices, Tensor]]) -> _Step:
         """One optimiser step on a global batch; what it returns is the same in all processes."""
         schema, device = self.train_table.schema, self.accelerator.device
         targets = self.train_table.targets
@@ -176,8 +199,7 @@ class Fit:
         exact = torch.float32 if device.type == "mps" else torch.float64
         total = torch.zeros((), dtype=exact, device=device)
         hits = torch.zeros(sum(size * size for size in schema.sizes), dtype=exact, device=device)
-        # One process may get a signal that the others don't: they all stop after the same step.
-        stop = torch.tensor([float(self.stop_asked())], dtype=exact, device=device)
+        broken = np.zeros(len(batch))
         for number, (part, inputs) in enumerate(parts):
             soft, mask = soft_targets(torch.from_numpy(targets[part]).to(device), schema)
             if not len(part):
@@ -193,24 +215,28 @@ class Fit:
                 self.accelerator.backward(loss * self.accelerator.num_processes)
             total += loss.detach().to(exact)
             if len(part):
-                predicted = _best_classes(logits.detach().float().cpu().numpy(), self.train_table)
+                outputs = logits.detach().cpu().numpy()
+                broken[np.isin(batch, part[_not_finite(outputs)])] = 1
+                predicted = _best_classes(outputs, self.train_table)
                 matrices = confusion_matrices(targets[part], predicted, schema)
                 hits += torch.from_numpy(np.concatenate([matrix.ravel() for matrix in matrices])).to(device)
-        summed = self.accelerator.reduce(torch.cat([total[None], stop, hits]), reduction="sum").cpu().numpy()
-        value = float(summed[0])
+        # One process may get a signal that the others don't: they all stop after the same step.
+        flags = torch.tensor([self.stop_asked(), *broken], dtype=exact, device=device)
+        summed = self.accelerator.reduce(torch.cat([total[None], flags, hits]), reduction="sum").cpu().numpy()
+        value, stop, broken, counts = summed[0], summed[1], summed[2 : 2 + len(batch)], summed[2 + len(batch) :]
         norm = self._gradient_norm()
         if not np.isfinite(value) or not np.isfinite(norm):
-            names = ", ".join(self.train_table.images[row] for row in batch[:8].tolist())
             raise DataError(
-                f"loss {value} with gradient norm {norm} in the batch of {names} ...: training stopped before it"
+                f"epoch {state.epoch + 1}, step {state.step + 1}: loss {value}, gradient norm {norm} in the batch "
+                f"{_named(self.train_table, batch, broken > 0)}: stopped before the step; {_WAY_OUT}"
             )
-        set_learning_rate(self.optimizer, rate)
+        set_learning_rate(self.optimizer, self._rate(state.step))
         self.optimizer.step()
         self.optimizer.zero_grad()
         ends = np.cumsum([size * size for size in schema.sizes])[:-1]
-        flat = np.split(np.rint(summed[2:]).astype(np.int64), ends)
+        flat = np.split(np.rint(counts).astype(np.int64), ends)
         summed_matrices = [part.reshape(size, size) for part, size in zip(flat, schema.sizes, strict=True)]
-        return _Step(value, summed_matrices, bool(summed[1]))
+        return _Step(float(value), summed_matrices, bool(stop))
 
     def _gradient_norm(self) -> float:
         """The norm of the whole gradient, which is then clipped if the recipe says so."""
@@ -218,24 +244,30 @@ class Fit:
         return float(torch.nn.utils.clip_grad_norm_(self.module.parameters(), limit))
 
     @torch.inference_mode()
-    def validate(self) -> tuple[float, npt.NDArray[np.float32]]:
-        """Loss and logits `[N, ΣC]` of the whole validation table, shared out over the processes."""
+    def validate(self) -> tuple[float, npt.NDArray[np.float32]] | None:
+        """Loss and logits `[N, ΣC]` of the whole validation table, shared out over the processes; None: stop asked."""
         table, schema, device = self.val_table, self.val_table.schema, self.accelerator.device
         self.module.eval()
         mine = np.arange(self.accelerator.process_index, len(table), self.accelerator.num_processes)
         size = max(1, self.options.batch_size // (self.accelerator.num_processes * self.options.accumulation))
-        parts = [mine[start : start + size] for start in range(0, len(mine), size)]
+        # As many parts in each process, the last of them maybe empty, so that they can agree to stop after any.
+        longest = -(-len(table) // self.accelerator.num_processes)
+        parts = [mine[start : start + size] for start in range(0, longest, size)]
         logits = torch.zeros((len(table), schema.total), device=device)
         network = self.accelerator.unwrap_model(self.module)
         loaded = prefetch(
             parts,
-            lambda part: (part, self.inputs.val(part)),
+            lambda part: (part, self.inputs.val(part) if len(part) else None),
             workers=self.options.workers,
             depth=2 * self.options.workers,
         )
         for part, inputs in loaded:
-            with self._precision():
-                logits[torch.from_numpy(part).to(device)] = network(inputs.to(device)).float()
+            if inputs is not None:
+                with self._precision():
+                    logits[torch.from_numpy(part).to(device)] = network(inputs.to(device)).float()
+            if self._agree_to_stop():
+                loaded.close()
+                return None
         # Each row was filled by one process and is zero in the others.
         logits = self.accelerator.reduce(logits, reduction="sum")
         soft, mask = soft_targets(torch.from_numpy(table.targets).to(device), schema)
@@ -246,3 +278,20 @@ class Fit:
 
 def _best_classes(logits: npt.NDArray[np.float32], table: LabelTable) -> npt.NDArray[np.int64]:
     return np.stack([logits[:, part].argmax(axis=1) for part in table.schema.slices], axis=1)
+
+
+def _not_finite(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    return np.asarray(~np.isfinite(logits).all(axis=1), dtype=np.bool_)
+
+
+def _named(table: LabelTable, rows: Indices, broken: npt.NDArray[np.bool_]) -> str:
+    """`of 64 images (1 with outputs that are not finite: a.jpg; others: b.jpg, c.jpg and 61 more)`."""
+
+    def names(some: Indices) -> str:
+        more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
+        return ", ".join(table.images[row] for row in some[:_NAMED].tolist()) + more
+
+    groups = {f"{broken.sum()} with outputs that are not finite": rows[broken], "others": rows[~broken]}
+    return (
+        f"of {len(rows)} images ({'; '.join(f'{what}: {names(some)}' for what, some in groups.items() if len(some))})"
+    )

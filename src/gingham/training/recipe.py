@@ -9,6 +9,7 @@ import yaml
 from gingham.data.augment import Augment
 from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
+from gingham.documents import parse_yaml
 from gingham.errors import RecipeError
 from gingham.inference.features import FeatureOptions
 from gingham.losses import LossOptions
@@ -19,6 +20,20 @@ from gingham.training.builtin import recipe_text
 from gingham.training.options import TrainOptions
 
 __all__ = ["Recipe", "load_recipe"]
+
+
+_IN_FORCE_WITH: Mapping[str, tuple[str, Any]] = {
+    "preprocess.box_margin": ("preprocess.region", "box"),
+    "model.batchnorm": ("model.frozen", False),
+    "model.query2label": ("model.head", "query2label"),
+    "model.linear": ("model.head", "linear"),
+    "features.views": ("features.cache", True),
+    "features.view_seed": ("features.cache", True),
+    "features.limit_gb": ("features.cache", True),
+    "loss.gamma": ("loss.name", "focal"),
+}
+"""Field or block -> the field that must have this value for it to matter. In a file, which is complete, it may stand
+idle; somebody who sets it expects an effect."""
 
 
 class Recipe(Options):
@@ -36,6 +51,10 @@ class Recipe(Options):
         """All fields with their values, in the order of the classes; `load_recipe` reads it back to an equal recipe."""
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 
+    def with_weights(self, weights: str) -> "Recipe":
+        """The same, with other `model.weights`."""
+        return self.model_copy(update={"model": self.model.model_copy(update={"weights": weights})})
+
     def write(self, path: Path) -> None:
         """Write the resolved recipe of a run. Raises `MachineError` when the disk refuses."""
         write_text(path, "# The complete recipe of this run, as resolved.\n" + self.to_yaml())
@@ -49,7 +68,7 @@ def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
         changes: `dotted.field=value` each, the value in YAML; later ones win.
 
     Raises:
-        RecipeError: unknown recipe, field or value, with a suggestion.
+        RecipeError: unknown recipe, field or value, with a suggestion; or a change that has no effect.
     """
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml", ".json"} or path.is_file():
@@ -62,7 +81,21 @@ def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
         )
     for change in changes:
         values = _changed(values, change)
-    return Recipe.parse(values, source=f"recipe {name_or_path}" if not changes else f"recipe {name_or_path} with --set")
+    source = f"recipe {name_or_path}" + " with --set" * bool(changes)
+    recipe = Recipe.parse(values, source=source)
+    for change in changes:
+        _check_in_force(recipe, change)
+    return recipe
+
+
+def _check_in_force(recipe: Recipe, change: str) -> None:
+    field = change.partition("=")[0].strip()
+    for name, (other, needed) in _IN_FORCE_WITH.items():
+        block, _, leaf = other.partition(".")
+        value = getattr(getattr(recipe, block), leaf)
+        if (field == name or field.startswith(f"{name}.")) and value != needed:
+            needs = yaml.safe_dump(needed).split()[0]
+            raise RecipeError(f"--set {change}: without effect unless {other} is {needs}; set that too, or neither")
 
 
 def _changed(values: Mapping[str, Any], change: str) -> dict[str, Any]:
@@ -70,8 +103,8 @@ def _changed(values: Mapping[str, Any], change: str) -> dict[str, Any]:
     if not separator:
         raise RecipeError(f"--set {change}: expected field=value, as in --set train.epochs=3")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except (yaml.YAMLError, ValueError):
         raise RecipeError(f"--set {change}: the value is not valid YAML; quote it") from None
     return _with(values, name.strip().split("."), value, change)
 

@@ -1,6 +1,7 @@
 """A training run as a folder: everything around the loop."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,37 +12,46 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 
-import gingham
 from gingham.data.formats import read_labels
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
 from gingham.errors import BundleError, UserError
 from gingham.evaluation.curves import plot_curves
 from gingham.evaluation.metrics import Metrics, evaluate
-from gingham.inference.bundle import open_bundle, write_bundle
+from gingham.inference.bundle import write_bundle
 from gingham.inference.card import model_card
 from gingham.inference.tagger import Tagger, choose_device
 from gingham.losses import AttributeLoss
+from gingham.models.hub import is_hub, pinned
 from gingham.models.network import Network, build_network
-from gingham.models.transfer import transfer
 from gingham.models.weights import input_statistics
 from gingham.progress import Reporter
-from gingham.storage import read_json, sha256_bytes, write_json
+from gingham.storage import sha256_bytes, write_json
 from gingham.training.checkpoint import (
     TrainingState,
-    load_best_weights,
     load_checkpoint,
     newest_checkpoint,
     optimizer_tensors,
+    require_finite,
     restore_optimizer,
     save_checkpoint,
 )
-from gingham.training.checks import check_composition, check_labels, data_fingerprint, first_difference
+from gingham.training.checks import (
+    check_boxes,
+    check_composition,
+    check_labels,
+    data_fingerprint,
+    first_difference,
+)
+from gingham.training.folder import CHECKPOINTS, Origin, begin, claim, read_origin, require_unused
 from gingham.training.history import EventWriter, best_epoch, columns, write_history
 from gingham.training.inputs import FeatureNetwork, PixelInputs, cached_inputs
+from gingham.training.interrupt import Stop
 from gingham.training.loop import Fit
 from gingham.training.optim import build_optimizer
+from gingham.training.processes import lost_processes
 from gingham.training.recipe import Recipe, load_recipe
+from gingham.training.weights import load_best, load_trained, start_from, trained_tensors
 
 __all__ = ["is_main_process", "resume", "train"]
 
@@ -54,18 +64,18 @@ def train(
     init: Path | None = None,
     device: str = "auto",
     reporter: Reporter | None = None,
-    stop_asked: Callable[[], bool] = lambda: False,
+    stop: Stop | None = None,
 ) -> Metrics:
     """Train a tagger and leave a run in a new folder.
 
     Args:
         data: folder or table of labelled photos.
         recipe: every choice.
-        out: the run's folder; must not exist, or be empty.
+        out: the run's folder; must not exist, or be empty (or hold only what a run leaves that was killed as it began).
         init: bundle or run whose weights to start from.
         device: `auto`, `cpu`, `cuda` or `mps`.
         reporter: hears of progress.
-        stop_asked: asked after each step; when true the run saves a checkpoint and raises `Stopped`.
+        stop: how the run hears that it shall save a checkpoint and raise `Stopped`; by default it never does.
 
     Returns:
         The best epoch's metrics on the validation split.
@@ -73,21 +83,19 @@ def train(
     Raises:
         UserError: the data, recipe or options are wrong (all of that is checked before training).
         MachineError: the disk is full or refuses; the last checkpoint stands.
-        Stopped: see `stop_asked`.
+        Stopped: see `stop`.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        hint = (
-            "go on with --resume, or choose another --out"
-            if (out / "recipe.yaml").is_file()
-            else "choose another --out"
-        )
-        raise UserError(f"{out}: exists and is not an empty folder; {hint}")
-    run = _Run.prepare(data, recipe, out, init, device, reporter or Reporter())
-    if run.accelerator.is_main_process:
-        facts = {"gingham": gingham.__version__, "data": str(data), "init": None if init is None else str(init)}
-        write_json(out / "run.json", facts)
-        recipe.write(out / "recipe.yaml")
-    return run.fit(TrainingState(), stop_asked)
+    require_unused(out)
+    # What `hub` stands for may change while the run goes on, or before it is resumed.
+    recipe = recipe.with_weights(pinned(recipe.model.backbone, recipe.model.weights))
+    with lost_processes(), ExitStack() as held:
+
+        def start() -> None:
+            held.enter_context(claim(out))
+            begin(out, recipe, Origin(data, init))
+
+        run = _Run.prepare(data, recipe, out, init, device, reporter or Reporter(), start)
+        return run.fit(TrainingState(), stop or Stop())
 
 
 def resume(
@@ -97,7 +105,7 @@ def resume(
     recipe: Recipe | None = None,
     device: str = "auto",
     reporter: Reporter | None = None,
-    stop_asked: Callable[[], bool] = lambda: False,
+    stop: Stop | None = None,
 ) -> Metrics:
     """Go on with a run from its newest whole checkpoint, as if it had not stopped.
 
@@ -110,30 +118,24 @@ def resume(
         recipe: if given, must equal the run's.
         device: as in `train`.
         reporter: hears of progress.
-        stop_asked: as in `train`.
+        stop: as in `train`.
 
     Raises:
         BundleError: not a run, or it was made with another recipe, other data or another number of processes.
         UserError, MachineError, Stopped: as `train`.
     """
-    if not (out / "recipe.yaml").is_file() or not (out / "run.json").is_file():
-        raise BundleError(f"{out}: not a run that can go on (no recipe.yaml); leave --resume out to start one")
+    file, origin = read_origin(out)
     reporter = reporter or Reporter()
-    own = load_recipe(str(out / "recipe.yaml"))
+    own = load_recipe(str(file))
+    if recipe is not None and recipe.model.weights == "hub" and is_hub(own.model.weights):
+        recipe = recipe.with_weights(own.model.weights)
     if recipe is not None and recipe != own:
         raise UserError(f"{out}: --resume goes on with the run's own recipe, but {first_difference(own, recipe)}")
-    facts = read_json(out / "run.json")
-    init = None if facts["init"] is None else Path(facts["init"])
-    run = _Run.prepare(data or Path(facts["data"]), own, out, init, device, reporter)
-    path, damaged = newest_checkpoint(out / "checkpoints")
-    for line in damaged:
-        reporter.warn(f"checkpoint skipped: {line}")
-    if path is None:
-        reporter.say(f"{out}: no checkpoint yet; starting from the beginning")
-        return run.fit(TrainingState(), stop_asked)
-    state = run.restore(path)
-    reporter.say(f"going on from {path.name}: epoch {state.epoch + 1}, step {state.step}")
-    return run.fit(state, stop_asked)
+    with lost_processes(), ExitStack() as held:
+        run = _Run.prepare(
+            data or origin.data, own, out, origin.init, device, reporter, lambda: held.enter_context(claim(out))
+        )
+        return run.fit(run.newest_state(), stop or Stop())
 
 
 @dataclass
@@ -158,8 +160,16 @@ class _Run:
 
     @classmethod
     def prepare(
-        cls, data: Path, recipe: Recipe, out: Path, init: Path | None, device: str, reporter: Reporter
+        cls,
+        data: Path,
+        recipe: Recipe,
+        out: Path,
+        init: Path | None,
+        device: str,
+        reporter: Reporter,
+        start: Callable[[], None],
     ) -> "_Run":
+        """Check everything, call `start` in the main process, and only then begin with what takes time."""
         check_composition(recipe)
         accelerator = Accelerator(
             cpu=choose_device(device).type == "cpu",
@@ -171,15 +181,18 @@ class _Run:
         table = read_labels(data, recipe.data)
         train_table, val_table = table.split("train"), table.split("val")
         check_labels(train_table, val_table, reporter)
+        check_boxes(train_table, val_table, recipe.preprocess, reporter)
         torch.manual_seed(recipe.train.seed)
         mean, std = input_statistics(recipe.model.backbone, recipe.model.weights)
         mean, std = recipe.preprocess.mean or mean, recipe.preprocess.std or std
         preprocess = recipe.preprocess.model_copy(update={"mean": mean, "std": std})
         network = build_network(recipe.model, table.schema, image_size=preprocess.size, mean=mean, std=std)
         if init is not None:
-            _start_from(network, init, recipe, table, reporter)
+            start_from(network, init, recipe, table, reporter)
         network = network.to(accelerator.device)
         weights_hash = network.backbone.weights_hash()
+        if accelerator.is_main_process:
+            start()
         if recipe.features.cache:
             inputs: Any = cached_inputs(
                 network,
@@ -235,21 +248,43 @@ class _Run:
             EventWriter(out / "tensorboard"),
         )
 
+    def newest_state(self) -> TrainingState:
+        """Go back to the newest whole checkpoint; to the beginning, if there is none."""
+        path, damaged = newest_checkpoint(self.out / CHECKPOINTS)
+        for line in damaged:
+            self.reporter.warn(f"checkpoint skipped: {line}")
+        if path is None:
+            self.reporter.say(f"{self.out}: no checkpoint yet; starting from the beginning")
+            return TrainingState()
+        state = self.restore(path)
+        if state.step >= self.loop(Stop()).total_steps and not state.step_in_epoch:
+            self.reporter.say(f"{self.out}: training is complete; its best epoch is measured again")
+        else:
+            self.reporter.say(f"going on from {path.name}: epoch {state.epoch + 1}, step {state.step}")
+        return state
+
     def restore(self, path: Path) -> TrainingState:
         state, weights, optimizer, generators = load_checkpoint(path, self.identity)
-        self._load_trained(weights)
-        restore_optimizer(self.trained, self.optimizer, optimizer)
         rank = self.accelerator.process_index
+        mine = {name: tensor.shape for name, tensor in self._trained_tensors().items()}
+        if {name: tensor.shape for name, tensor in weights.items()} != mine:
+            raise BundleError(f"{path}: its weights do not fit the recipe's model; remove this checkpoint")
+        sizes = [(size, size) for size in self.train_table.schema.sizes]
+        if [matrix.shape for matrix in state.matrices] not in ([], sizes) or f"{rank}:cpu" not in generators:
+            raise BundleError(f"{path}: it does not fit the run's schema and processes; remove this checkpoint")
+        load_trained(self.trained, weights)
+        restore_optimizer(self.trained, self.optimizer, optimizer)
         torch.set_rng_state(generators[f"{rank}:cpu"])
-        if f"{rank}:cuda" in generators:
+        if self.accelerator.device.type == "cuda" and f"{rank}:cuda" in generators:
             torch.cuda.set_rng_state(generators[f"{rank}:cuda"])
         return state
 
-    def fit(self, state: TrainingState, stop_asked: Callable[[], bool]) -> Metrics:
-        self.loop(stop_asked).run(state)
+    def fit(self, state: TrainingState, stop: Stop) -> Metrics:
+        with stop.patiently():
+            self.loop(stop).run(state)
         return self._finish(state)
 
-    def loop(self, stop_asked: Callable[[], bool]) -> Fit:
+    def loop(self, stop: Stop) -> Fit:
         return Fit(
             module=self.module,
             inputs=self.inputs,
@@ -261,35 +296,29 @@ class _Run:
             accelerator=self.accelerator,
             save=self._save,
             on_epoch=self._after_epoch,
-            stop_asked=stop_asked,
+            stop_asked=stop.asked,
             reporter=self.reporter,
         )
 
     def _trained_tensors(self) -> dict[str, Tensor]:
-        """What training changes: trained parameters, and buffers where the backbone is not frozen."""
-        frozen = {name for name, parameter in self.trained.named_parameters() if not parameter.requires_grad}
-        buffers = {name for name, _ in self.trained.named_buffers()} if self.recipe.model.frozen else set()
-        return {
-            name: tensor
-            for name, tensor in self.trained.state_dict().items()
-            if name not in frozen and name not in buffers
-        }
-
-    def _load_trained(self, weights: Mapping[str, Tensor]) -> None:
-        self.trained.load_state_dict({**self.trained.state_dict(), **weights})
+        return trained_tensors(self.trained, frozen_backbone=self.recipe.model.frozen)
 
     def _save(self, state: TrainingState) -> None:
         generators = self._generators()
+        weights, optimizer = self._trained_tensors(), optimizer_tensors(self.trained, self.optimizer)
         if self.accelerator.is_main_process:
             save_checkpoint(
-                self.out / "checkpoints",
-                weights=self._trained_tensors(),
-                optimizer=optimizer_tensors(self.trained, self.optimizer),
+                self.out / CHECKPOINTS,
+                weights=weights,
+                optimizer=optimizer,
                 generators=generators,
                 state=state,
                 identity=self.identity,
                 keep=self.recipe.train.keep_checkpoints,
             )
+        else:
+            # As the first process does: they all stop.
+            require_finite({**weights, **optimizer}, step=state.step)
         self.accelerator.wait_for_everyone()
 
     def _generators(self) -> dict[str, Tensor]:
@@ -302,6 +331,7 @@ class _Run:
 
     def _after_epoch(self, state: TrainingState) -> None:
         row, best = state.history[-1], best_epoch(state.history)
+        require_finite(self._trained_tensors(), step=state.step)
         if not self.accelerator.is_main_process:
             return
         write_history(self.out / "history.csv", state.history)
@@ -317,7 +347,7 @@ class _Run:
 
     def _finish(self, state: TrainingState) -> Metrics:
         """Measure the best epoch's weights as users will: from files, through the tagger. All processes wait for it."""
-        self._load_trained(load_best_weights(self.out / "checkpoints", state.history))
+        load_best(self.network, self.trained, self.out, state.history, self.reporter)
         metrics: Metrics | None = None
         # Every process predicts, so that all return the metrics; one writes.
         main = self.accelerator.is_main_process
@@ -372,16 +402,3 @@ class _Run:
 def is_main_process() -> bool:
     """Whether this is the one process, or the first of several, of a run that was prepared."""
     return bool(PartialState().is_main_process)
-
-
-def _start_from(network: Network, init: Path, recipe: Recipe, table: LabelTable, reporter: Reporter) -> None:
-    bundle = open_bundle(init)
-    if bundle.model.backbone != recipe.model.backbone:
-        raise UserError(
-            f"--init {init}: its backbone is {bundle.model.backbone}, the recipe's is {recipe.model.backbone}; "
-            f"set model.backbone={bundle.model.backbone}"
-        )
-    report = transfer(network, bundle.network().state_dict(), source_schema=bundle.schema, target_schema=table.schema)
-    for what, names in (("new here", report.fresh), ("not used", report.dropped)):
-        if names:
-            reporter.say(f"--init {init}: {what}: {', '.join(names)}")

@@ -1,0 +1,100 @@
+"""A run's folder: how it begins, what it says of itself, and that it belongs to one job at a time."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+import gingham
+from gingham.errors import BundleError, UserError
+from gingham.storage import is_in_work, machine_errors, read_json, recover, write_json
+from gingham.training.recipe import Recipe
+
+__all__ = ["CHECKPOINTS", "Origin", "begin", "claim", "read_origin", "require_unused"]
+
+CHECKPOINTS = "checkpoints"
+_LOCK = ".lock"
+_ORIGIN = "run.json"
+_RECIPE = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run was started with, besides its recipe.
+
+    Attributes:
+        data: folder or table of labelled photos.
+        init: bundle or run whose weights it started from.
+    """
+
+    data: Path
+    init: Path | None
+
+
+def require_unused(out: Path) -> None:
+    """Check that a run may begin in a folder.
+
+    Raises:
+        UserError: it is no folder, or something is in it; but for what a run leaves that was killed as it began.
+    """
+    if not out.exists():
+        return
+    if (out / _RECIPE).is_file():
+        raise UserError(f"{out}: exists and is not an empty folder; go on with --resume, or choose another --out")
+    if not out.is_dir() or any(path.name not in (_LOCK, _ORIGIN) and not is_in_work(path) for path in out.iterdir()):
+        raise UserError(f"{out}: exists and is not an empty folder; choose another --out")
+
+
+def begin(out: Path, recipe: Recipe, origin: Origin) -> None:
+    """Write what a run needs to be resumed; the recipe last: with it the run has begun.
+
+    Raises:
+        MachineError: the disk is full or refuses.
+    """
+    plain = {name: None if path is None else str(path) for name, path in asdict(origin).items()}
+    write_json(out / _ORIGIN, {"gingham": gingham.__version__, **plain})
+    recipe.write(out / _RECIPE)
+
+
+def read_origin(out: Path) -> tuple[Path, Origin]:
+    """The recipe's file and the origin of a run that has begun.
+
+    Raises:
+        BundleError: it has not, or its files are damaged.
+    """
+    if not (out / _RECIPE).is_file() or not (out / _ORIGIN).is_file():
+        raise BundleError(f"{out}: not a run that can go on (no {_RECIPE}); leave --resume out to start one")
+    plain = read_json(out / _ORIGIN)
+    data, init = (plain.get("data"), plain.get("init")) if isinstance(plain, dict) else (None, None)
+    if not isinstance(data, str) or not isinstance(init, str | None):
+        raise BundleError(f"{out / _ORIGIN}: damaged: it must name 'data' and 'init'; start again with a new --out")
+    return out / _RECIPE, Origin(Path(data), None if init is None else Path(init))
+
+
+@contextlib.contextmanager
+def claim(out: Path) -> Iterator[None]:
+    """Be the only job that writes a run's folder, and put right what a killed one left in it.
+
+    The lock goes when the process goes, however that ends.
+
+    Raises:
+        UserError: another job is at work in it.
+        MachineError: the folder cannot be written.
+    """
+    with machine_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / _LOCK, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"{out}: another process is training here; wait for it, or end it first") from None
+        except NotImplementedError:
+            pass  # A file system without locks: then it is for the user to start one job only.
+    try:
+        for folder in (out, out / CHECKPOINTS):
+            recover(folder)
+        yield
+    finally:
+        lock.release(force=True)

@@ -1,0 +1,72 @@
+"""The weights that a run takes over: another tagger's, a checkpoint's, its own best epoch's."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from gingham.data.table import LabelTable
+from gingham.errors import BundleError, UserError
+from gingham.inference.bundle import open_bundle
+from gingham.models.network import Network
+from gingham.models.transfer import transfer
+from gingham.progress import Reporter
+from gingham.training.checkpoint import load_best_weights
+from gingham.training.folder import CHECKPOINTS
+from gingham.training.history import Epoch, best_epoch
+from gingham.training.recipe import Recipe
+
+__all__ = ["load_best", "load_trained", "start_from", "trained_tensors"]
+
+
+def trained_tensors(trained: nn.Module, *, frozen_backbone: bool) -> dict[str, Tensor]:
+    """What training changes: trained parameters, and buffers where the backbone is not frozen."""
+    frozen = {name for name, parameter in trained.named_parameters() if not parameter.requires_grad}
+    buffers = {name for name, _ in trained.named_buffers()} if frozen_backbone else set()
+    return {name: tensor for name, tensor in trained.state_dict().items() if name not in frozen and name not in buffers}
+
+
+def load_trained(trained: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put back what `trained_tensors` gave; the rest stays as it is."""
+    trained.load_state_dict({**trained.state_dict(), **weights})
+
+
+def load_best(network: Network, trained: nn.Module, out: Path, history: Sequence[Epoch], reporter: Reporter) -> None:
+    """Load the best epoch's weights from its checkpoint; where that is damaged, from `best/`, which has the same ones.
+
+    Raises:
+        BundleError: both are damaged.
+    """
+    try:
+        load_trained(trained, load_best_weights(out / CHECKPOINTS, history))
+    except BundleError as damage:
+        best = best_epoch(history)
+        try:
+            bundle = open_bundle(out / "best")
+            if best is None or bundle.trained.get("epoch") != best.epoch:
+                raise damage
+            network.load_state_dict(bundle.network().state_dict())
+        except BundleError:
+            raise BundleError(
+                f"{damage}; the best epoch is lost: remove {out / CHECKPOINTS}, and --resume trains all over again"
+            ) from None
+        reporter.warn(f"the best epoch's checkpoint is skipped, {out / 'best'} used: {damage}")
+
+
+def start_from(network: Network, init: Path, recipe: Recipe, table: LabelTable, reporter: Reporter) -> None:
+    """Take over what a tagger knows, and say what it doesn't.
+
+    Raises:
+        UserError: it has another backbone.
+        BundleError: it is missing or damaged.
+    """
+    bundle = open_bundle(init)
+    if bundle.model.backbone != recipe.model.backbone:
+        raise UserError(
+            f"--init {init}: its backbone is {bundle.model.backbone}, the recipe's is {recipe.model.backbone}; "
+            f"set model.backbone={bundle.model.backbone}"
+        )
+    report = transfer(network, bundle.network().state_dict(), source_schema=bundle.schema, target_schema=table.schema)
+    for what, names in (("new here", report.fresh), ("not used", report.dropped)):
+        if names:
+            reporter.say(f"--init {init}: {what}: {', '.join(names)}")
