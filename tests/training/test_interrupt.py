@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gingham.errors import MachineError
 from gingham.training.checkpoint import newest_checkpoint
 from gingham.training.interrupt import Stop, Stopped, stop_on_signals
 from gingham.training.recipe import Recipe
@@ -56,6 +58,43 @@ with stop_on_signals() as stop:
     command = [sys.executable, "-c", code.replace("DELAYS", "(0.1, 0.4)")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == ((0, "patient to the end 143\n") if launched else (143, "")), done.stderr
+
+
+def test_a_signal_that_a_library_makes_an_error_of_still_stops() -> None:
+    def convert() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Stopped:
+            raise ValueError("could not determine the shape") from None
+
+    def run() -> None:
+        with stop_on_signals():
+            convert()
+
+    with pytest.raises(Stopped):
+        run()
+
+
+def test_a_signal_that_a_library_swallows_stops_before_training() -> None:
+    def run() -> None:
+        with stop_on_signals() as stop:
+            with contextlib.suppress(Stopped):
+                os.kill(os.getpid(), signal.SIGTERM)
+            with stop.patiently():
+                raise AssertionError("it trains")
+
+    with pytest.raises(Stopped):
+        run()
+
+
+def test_an_error_while_a_stopped_run_saves_is_said() -> None:
+    def run() -> None:
+        with stop_on_signals() as stop, stop.patiently():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise MachineError("the disk is full")
+
+    with pytest.raises(MachineError):
+        run()
 
 
 def test_a_process_that_waits_for_another_one_is_not_waited_for() -> None:
