@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Several threads in each of several processes only get into each other's way.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-long lint types format wheel clean
+.PHONY: demo test test-long crash lint types format wheel clean
 
 demo: $(STAMP)
 	rm -rf runs/demo
@@ -18,6 +18,11 @@ test: $(STAMP)
 
 test-long: $(STAMP)
 	$(TESTS) -m long
+
+# A training job killed 100 times, on one process and on two: under an hour.
+crash: $(STAMP)
+	$(BIN)/python -m tests.crash --processes 1
+	$(BIN)/python -m tests.crash --processes 2 --steps 0
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

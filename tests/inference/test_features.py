@@ -60,6 +60,16 @@ def open_rows(target: FeatureCache, keys: Sequence[str], **options: int) -> tupl
     return store, backbone.computed
 
 
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    keys = names(0, 10)
+    open_rows(cache(tmp_path), keys[:8])
+    left = cache(tmp_path).folder / ".0123.npy.77-0123abcd.tmp"
+    left.write_bytes(bytes(100))
+    _, computed = open_rows(cache(tmp_path), keys)
+    assert computed == keys[8:]
+    assert not left.exists()
+
+
 def test_rows_are_computed_once_and_mapped(tmp_path: Path) -> None:
     keys = names(0, 10)
     store, computed = open_rows(cache(tmp_path), keys)

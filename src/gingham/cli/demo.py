@@ -21,12 +21,12 @@ def command(out: Path) -> int:
 
     reporter = ConsoleReporter()
     show_warnings(reporter)
-    with stop_on_signals() as stop:
-        try:
+    try:
+        with stop_on_signals() as stop:
             result = run_demo(out, reporter=reporter, stop=stop)
-        except Stopped:
-            reporter.say(f"stopped; go on with gingham train --resume --out {out}")
-            return stop.exit_code
+    except Stopped:
+        reporter.say(f"stopped; go on with gingham train --resume --out {out}")
+        return stop.exit_code
     print_result(f"held-out part: {headline(result.metrics)}")
     for what, path in result.files.items():
         print_result(f"{what:<20} {path}")

@@ -50,8 +50,8 @@ def command(
         raise UserError("--set: a resumed run goes on with its own recipe; leave --set out, or start a new run")
     if going_on and init is not None:
         raise UserError("--init: a resumed run has its own weights; leave --init out, or start a new run")
-    with stop_on_signals() as stop:
-        try:
+    try:
+        with stop_on_signals() as stop:
             if going_on:
                 metrics = resume(out, data=data, recipe=chosen, device=device, reporter=reporter, stop=stop)
             else:
@@ -62,17 +62,17 @@ def command(
                 assert chosen is not None
                 warn_if_slow(chosen, data, device, reporter)
                 metrics = train(data, chosen, out, init=init, device=device, reporter=reporter, stop=stop)
-        except Stopped:
-            begun = (out / "recipe.yaml").is_file()
-            way_on = f"go on with gingham train --resume --out {out}" if begun else "nothing was begun: call it again"
-            reporter.say(f"stopped; {way_on}")
-            return stop.exit_code
-        except MachineError as failure:
-            if not (out / "recipe.yaml").is_file():
-                raise
-            raise MachineError(
-                f"{failure}; the last checkpoint stands: then gingham train --resume --out {out}"
-            ) from failure
+    except Stopped:
+        begun = (out / "recipe.yaml").is_file()
+        way_on = f"go on with gingham train --resume --out {out}" if begun else "nothing was begun: call it again"
+        reporter.say(f"stopped; {way_on}")
+        return stop.exit_code
+    except MachineError as failure:
+        if not (out / "recipe.yaml").is_file():
+            raise
+        raise MachineError(
+            f"{failure}; the last checkpoint stands: then gingham train --resume --out {out}"
+        ) from failure
     if is_main_process():
         print_result(metrics_table(metrics))
         reporter.say(f"run: {out} (best model in {out / 'best'}, curves in {out / 'curves.png'})")

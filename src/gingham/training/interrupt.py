@@ -16,8 +16,8 @@ __all__ = ["Stop", "Stopped", "stop_on_signals"]
 _EXIT_CODES = {signal.SIGTERM: ExitCode.TERMINATED, signal.SIGINT: ExitCode.INTERRUPTED}
 _ONE_EVENT = 2.0
 """Seconds. Processes under torchrun get a signal twice: from whoever sends it to all, and passed on by torchrun."""
-_OVERDUE = 4.0
-"""Seconds that the main thread has to act upon a signal outside of patient blocks."""
+_OVERDUE = 8.0
+"""Seconds that a process has to leave after a signal, or after the patient block that it came in."""
 
 
 class Stopped(BaseException):
@@ -44,21 +44,29 @@ class Stop:
 
 
 class _SignalStop(Stop):
-    """Raises `Stopped` in the main thread when the first signal comes; in a patient block, at its end."""
+    """Raises `Stopped` in the main thread when the first signal comes; in a patient block, at its end.
+
+    Attributes:
+        patient: whether such a block runs.
+        patient_until: when the last one ended, by the monotonic clock.
+        raised: whether `Stopped` was raised out of the blue.
+    """
 
     def __init__(self) -> None:
-        self._asked = self.patient = False
+        self._asked = self.patient = self.raised = False
+        self.patient_until = 0.0
 
     def asked(self) -> bool:
         return self._asked
 
     @contextmanager
     def patiently(self) -> Iterator[None]:
-        self.patient = True
+        self.patient = not self._asked
         try:
-            yield
+            if self.patient:
+                yield
         finally:
-            self.patient = False
+            self.patient, self.patient_until = False, time.monotonic()
         if self._asked:
             raise Stopped
 
@@ -67,20 +75,21 @@ class _SignalStop(Stop):
             return
         self._asked, self.exit_code = True, _EXIT_CODES[signal.Signals(number)]
         if not self.patient:
+            self.raised = True
             raise Stopped
 
 
 def _watch(numbers: int, stop: _SignalStop) -> None:
-    """Read the numbers of the signals that come, and end the process where its main thread cannot.
+    """Read the numbers of the signals that come, and end the process where its main thread does not.
 
-    That may be deep in a long computation when the second signal comes, or wait for a process that is no more.
+    That may be deep in a long computation when the second signal comes, wait for a process that is no more, or call a
+    library that loses the exception. All files are whole at any moment.
     """
     came = 0.0
     exit_code = ExitCode.TERMINATED
     while True:
-        settled = not came or stop.asked()
-        if not select.select([numbers], [], [], None if settled else _OVERDUE / 4)[0]:
-            if not stop.asked() and not stop.patient and time.monotonic() - came > _OVERDUE:
+        if not select.select([numbers], [], [], _OVERDUE / 8 if came else None)[0]:
+            if not stop.patient and time.monotonic() - max(came, stop.patient_until) > _OVERDUE:
                 os._exit(exit_code)
             continue
         number = os.read(numbers, 1)
@@ -112,6 +121,10 @@ def stop_on_signals() -> Iterator[Stop]:
     previous = {number: signal.signal(number, stop.handle) for number in _EXIT_CODES}
     try:
         yield stop
+    except Exception as failure:
+        if stop.raised:  # A library made another error of it.
+            raise Stopped from failure
+        raise
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
