@@ -21,6 +21,7 @@ _OUT_OF_MEMORY = "out of memory; use a smaller --batch-size, train.batch_size or
 _PLAIN = (ExitCode.BUG, ExitCode.INTERRUPTED)
 
 _VERBS = {
+    "audit": ("gingham.cli.audit", "Look for faults in labelled photos."),
     "train": ("gingham.cli.train", "Train a tagger from labelled photos."),
     "evaluate": ("gingham.cli.evaluate", "Measure a tagger on a labelled split."),
     "predict": ("gingham.cli.predict", "Tag images and write a table."),

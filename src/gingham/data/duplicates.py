@@ -73,7 +73,8 @@ def perceptual_hash(thumbnails: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
     length = np.sqrt((coefficients**2).sum(axis=(1, 2), keepdims=True))
     coefficients *= _contrast(thumbnails)[:, None, None] / np.maximum(length, 1e-6)
     even, odd = coefficients[:, :, 0::2], coefficients[:, :, 1::2]
-    return even.reshape(len(thumbnails), -1), odd.reshape(len(thumbnails), -1)
+    half = _FREQUENCIES**2 // 2
+    return even.reshape(-1, half), odd.reshape(-1, half)
 
 
 def near_duplicates(thumbnails: npt.NDArray[np.uint8]) -> list[Twins]:
