@@ -6,7 +6,7 @@ from PIL import Image
 
 from gingham.data import survey as survey_module
 from gingham.data.facts import ImageFacts, image_facts
-from gingham.data.survey import survey, survey_folder
+from gingham.data.survey import clear_survey, survey, survey_bytes, survey_folder
 from gingham.errors import ImageError, MachineError
 from gingham.progress import Bar, Reporter
 from tests.data.builders import photo
@@ -100,6 +100,16 @@ def test_the_cache_stays_within_its_limit(files: list[Path], monkeypatch: pytest
     monkeypatch.setattr(survey_module, "_LIMIT", 1)
     survey(files[:3])
     assert not list(survey_folder().rglob("*.parquet"))
+
+
+def test_what_is_kept_can_be_cleared(files: list[Path]) -> None:
+    assert survey_bytes() == 0
+    survey(files)
+    size = survey_bytes()
+    assert size > 0
+    assert clear_survey() == size
+    assert (survey_bytes(), clear_survey()) == (0, 0)
+    assert _looked(files[:5]) == 5
 
 
 def test_a_cache_that_cannot_be_made_is_the_machines_fault(

@@ -30,7 +30,7 @@ _VERBS = {
     "info": ("gingham.cli.info", "Describe a bundle, run or recipe; count parameters."),
     "recipes": ("gingham.cli.recipes", "List or copy the recipes that come along."),
     "schema": ("gingham.cli.schema", "Infer an attribute schema from labels."),
-    "cache": ("gingham.cli.cache", "Show or clear the cache of features."),
+    "cache": ("gingham.cli.cache", "Show or clear the cache of features and image facts."),
     "wardrobe": ("gingham.cli.wardrobe", "Draw a data set of synthetic garments."),
     "demo": ("gingham.cli.demo", "Train, measure and use a small tagger on the wardrobe."),
 }

@@ -21,7 +21,7 @@ from gingham.errors import ImageError, MachineError
 from gingham.progress import Bar, Reporter
 from gingham.storage import atomic_file, cache_directory, sha256_bytes, sha256_file
 
-__all__ = ["survey", "survey_folder"]
+__all__ = ["clear_survey", "survey", "survey_bytes", "survey_folder"]
 
 _FORMAT = 1
 """To be raised when the decoder or `ImageFacts` changes, so that nothing stale is found."""
@@ -36,6 +36,19 @@ _FIELDS = tuple(field.name for field in fields(ImageFacts))
 def survey_folder() -> Path:
     """Where facts are kept: `images` in the user's cache folder."""
     return cache_directory() / "images"
+
+
+def survey_bytes() -> int:
+    """Size of what is kept."""
+    return sum(file.stat().st_size for file in survey_folder().rglob("*.parquet"))
+
+
+def clear_survey() -> int:
+    """Remove what is kept, and return its size in bytes. A pass that is under way goes on."""
+    freed = survey_bytes()
+    for file in survey_folder().rglob("*.parquet"):
+        file.unlink(missing_ok=True)
+    return freed
 
 
 def survey(
