@@ -71,11 +71,8 @@ def test_wrong_data_is_named_before_training(refused: Refused, wardrobe: Path, s
     (spoilt / "img" / "00003.jpg").unlink()
     assert "train.txt:4: image 'img/00003.jpg' is not in" in call(spoilt)
     (spoilt / "img" / "00003.jpg").write_text("not a picture")
-    # All 14 in the one batch.
-    whole = ("--set", "train.batch_size=14")
-    message = refused("train", "--data", spoilt, "--recipe", "report", "--out", tmp_path / "run", *_SMALL, *whole)
-    assert "img/00003.jpg: not a readable image" in message
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert "1 of 17 training and validation images cannot be read: img/00003.jpg (unreadable)" in call(spoilt)
+    assert not (tmp_path / "run").exists()
 
 
 def test_wrong_calls_say_what_is_missing(refused: Refused, wardrobe: Path, tmp_path: Path) -> None:
@@ -94,3 +91,30 @@ def test_wrong_calls_say_what_is_missing(refused: Refused, wardrobe: Path, tmp_p
         "train", "--data", wardrobe, "--recipe", "wardrobe", "--out", out, "--init", tmp_path / "model"
     )
     assert not out.exists()
+
+
+def test_unreadable_images_and_copies_are_left_out_and_resuming_goes_on_so(
+    gingham: Call, refused: Refused, spoilt: Path, tmp_path: Path
+) -> None:
+    (spoilt / "img" / "00003.jpg").write_text("not a picture")
+    shutil.copy(spoilt / "img" / "00015.jpg", spoilt / "img" / "00004.jpg")
+    out = tmp_path / "run"
+    start = ("train", "--data", spoilt, "--recipe", "report", "--out", out, *_SMALL)
+    assert "--skip-unreadable" in refused(*start)
+    assert "more than the 0.01 of them" in refused(*start, "--skip-unreadable", "0.01")
+    assert "img/00004.jpg = img/00015.jpg (val)" in refused(*start, "--skip-unreadable", "--leaks", "error")
+    assert not out.exists()
+    code, _, stderr = gingham(*start, "--skip-unreadable")
+    assert code == 0
+    lines = [line for line in stderr.splitlines() if "left out" in line]
+    assert lines == [
+        "warning: 1 of 17 training and validation images cannot be read and are left out: img/00003.jpg (unreadable)",
+        "warning: 1 training images are also in the validation or test split; the training copies are left out: "
+        "img/00004.jpg = img/00015.jpg (val)",
+    ]
+    assert "training images: 12" in (out / "best" / "README.md").read_text()
+    code, _, stderr = gingham("train", "--resume", "--out", out)
+    assert code == 0
+    assert [line for line in stderr.splitlines() if "left out" in line] == lines
+    for option in (("--leaks", "keep"), ("--skip-unreadable", "0.5")):
+        assert f"{option[0]}: a resumed run" in refused("train", "--resume", "--out", out, *option)

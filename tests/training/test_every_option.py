@@ -17,6 +17,7 @@ from gingham.errors import ImageError, UserError
 from gingham.options import field_names
 from gingham.progress import Reporter
 from gingham.training import loop, run
+from gingham.training.intake import Rules
 from gingham.training.interrupt import Stop
 from gingham.training.optim import learning_rate_at
 from gingham.training.recipe import Recipe
@@ -82,7 +83,7 @@ def _digest(*arrays: Any) -> str:
 
 def _made_of(photos: Path, recipe: Recipe, out: Path) -> dict[str, Any]:
     """What a run is made of, before its first step."""
-    made = _Run.prepare(photos, recipe, out, None, "cpu", Reporter(), lambda: None)
+    made = _Run.prepare(photos, recipe, out, None, Rules(), "cpu", Reporter(), lambda intake: None)
     network = made.network.train()
     modules = list(network.modules())
     fit = made.loop(Stop())

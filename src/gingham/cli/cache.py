@@ -9,7 +9,7 @@ __all__ = ["command"]
 
 @click.group("cache", cls=SuggestingGroup, no_args_is_help=False)
 def command() -> None:
-    """Show or clear the cache of features."""
+    """Show or clear the cache of features and of what is known of images."""
 
 
 @command.command("info")
@@ -17,9 +17,11 @@ def info() -> None:
     """Print where the cache is and what it holds."""
     from datetime import datetime
 
+    from gingham.data.survey import survey_bytes, survey_folder
     from gingham.inference.shards import cache_info
     from gingham.storage import cache_directory
 
+    click.echo(f"{survey_folder()}: {survey_bytes() / 1e9:.3f} GB")
     entries = cache_info()
     click.echo(f"{cache_directory() / 'features'}: {sum(entry['bytes'] for entry in entries) / 1e9:.3f} GB")
     for entry in entries:
@@ -29,9 +31,10 @@ def info() -> None:
 
 @command.command("clear")
 def clear() -> None:
-    """Remove all cached features, but those that a training run uses now."""
+    """Remove all that is cached, but features that a training run uses now."""
+    from gingham.data.survey import clear_survey
     from gingham.inference.shards import cache_info, clear_cache
 
-    freed = clear_cache()
+    freed = clear_cache() + clear_survey()
     kept = sum(entry["bytes"] for entry in cache_info())
     click.echo(f"freed {freed / 1e9:.3f} GB" + (f"; {kept / 1e9:.3f} GB are in use and stay" if kept else ""))

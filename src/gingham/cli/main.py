@@ -23,6 +23,7 @@ _LONGEST_LINE = 2_000
 _PLAIN = (ExitCode.BUG, ExitCode.INTERRUPTED)
 
 _VERBS = {
+    "audit": ("gingham.cli.audit", "Look for faults in labelled photos."),
     "train": ("gingham.cli.train", "Train a tagger from labelled photos."),
     "evaluate": ("gingham.cli.evaluate", "Measure a tagger on a labelled split."),
     "predict": ("gingham.cli.predict", "Tag images and write a table."),
@@ -33,7 +34,7 @@ _VERBS = {
     "info": ("gingham.cli.info", "Describe a bundle, run or recipe; count parameters."),
     "recipes": ("gingham.cli.recipes", "List or copy the recipes that come along."),
     "schema": ("gingham.cli.schema", "Infer an attribute schema from labels."),
-    "cache": ("gingham.cli.cache", "Show or clear the cache of features."),
+    "cache": ("gingham.cli.cache", "Show or clear the cache of features and image facts."),
     "wardrobe": ("gingham.cli.wardrobe", "Draw a data set of synthetic garments."),
     "demo": ("gingham.cli.demo", "Train, measure and use a small tagger on the wardrobe."),
 }

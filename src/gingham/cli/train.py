@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -18,6 +19,19 @@ __all__ = ["command"]
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field, as in train.epochs=3; repeatable."
 )
 @click.option("--init", type=file_path, metavar="MODEL", help="Start from this tagger's weights.")
+@click.option(
+    "--leaks",
+    type=click.Choice(["drop", "keep", "error"]),
+    help="Training copies of photos that are also in val or test: leave them out (drop, the default), keep or error.",
+)
+@click.option(
+    "--skip-unreadable",
+    type=click.FloatRange(0, 1),
+    is_flag=False,
+    flag_value=0.1,
+    metavar="[SHARE]",
+    help="Leave unreadable images out, up to this share of them; 0.1 if none is given. Else a single one is an error.",
+)
 @click.option("--resume", "going_on", is_flag=True, help="Go on with the run in --out from its last checkpoint.")
 @device_option
 def command(
@@ -26,6 +40,8 @@ def command(
     out: Path,
     changes: tuple[str, ...],
     init: Path | None,
+    leaks: Literal["drop", "keep", "error"] | None,
+    skip_unreadable: float | None,
     going_on: bool,
     device: str,
 ) -> int:
@@ -38,6 +54,7 @@ def command(
     from gingham.evaluation.tables import metrics_table
     from gingham.progress import Reporter
     from gingham.training.estimate import warn_if_slow
+    from gingham.training.intake import Rules
     from gingham.training.interrupt import Stopped, stop_on_signals
     from gingham.training.recipe import load_recipe
     from gingham.training.run import is_main_process, resume, train
@@ -50,6 +67,9 @@ def command(
         raise UserError("--set: a resumed run goes on with its own recipe; leave --set out, or start a new run")
     if going_on and init is not None:
         raise UserError("--init: a resumed run has its own weights; leave --init out, or start a new run")
+    if going_on and (leaks is not None or skip_unreadable is not None):
+        option = "--leaks" if leaks is not None else "--skip-unreadable"
+        raise UserError(f"{option}: a resumed run goes on with the images that it began with; leave {option} out")
     try:
         with stop_on_signals() as stop:
             if going_on:
@@ -61,7 +81,8 @@ def command(
                     raise UserError("--recipe: name one; `laptop` fits this machine, `gingham recipes list` shows all")
                 assert chosen is not None
                 warn_if_slow(chosen, data, device, reporter)
-                metrics = train(data, chosen, out, init=init, device=device, reporter=reporter, stop=stop)
+                rules = Rules(leaks or "drop", skip_unreadable)
+                metrics = train(data, chosen, out, init=init, rules=rules, device=device, reporter=reporter, stop=stop)
     except Stopped:
         begun = (out / "recipe.yaml").is_file()
         way_on = f"go on with gingham train --resume --out {out}" if begun else "nothing was begun: call it again"

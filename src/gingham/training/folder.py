@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 import gingham
 from gingham.errors import BundleError, UserError
 from gingham.storage import is_in_work, machine_errors, read_json, recover, write_json
+from gingham.training.intake import Intake
 from gingham.training.recipe import Recipe
 
 __all__ = ["CHECKPOINTS", "Origin", "begin", "claim", "read_origin", "require_unused"]
@@ -27,10 +28,12 @@ class Origin:
     Attributes:
         data: folder or table of labelled photos.
         init: bundle or run whose weights it started from.
+        intake: which images were left out; None for runs from before that was asked.
     """
 
     data: Path
     init: Path | None
+    intake: Intake | None
 
 
 def require_unused(out: Path) -> None:
@@ -53,8 +56,13 @@ def begin(out: Path, recipe: Recipe, origin: Origin) -> None:
     Raises:
         MachineError: the disk is full or refuses.
     """
-    plain = {name: None if path is None else str(path) for name, path in asdict(origin).items()}
-    write_json(out / _ORIGIN, {"gingham": gingham.__version__, **plain})
+    plain = {
+        "gingham": gingham.__version__,
+        "data": str(origin.data),
+        "init": None if origin.init is None else str(origin.init),
+        "images": None if origin.intake is None else origin.intake.to_json(),
+    }
+    write_json(out / _ORIGIN, plain)
     recipe.write(out / _RECIPE)
 
 
@@ -67,10 +75,14 @@ def read_origin(out: Path) -> tuple[Path, Origin]:
     if not (out / _RECIPE).is_file() or not (out / _ORIGIN).is_file():
         raise BundleError(f"{out}: not a run that can go on (no {_RECIPE}); leave --resume out to start one")
     plain = read_json(out / _ORIGIN)
-    data, init = (plain.get("data"), plain.get("init")) if isinstance(plain, dict) else (None, None)
-    if not isinstance(data, str) or not isinstance(init, str | None):
-        raise BundleError(f"{out / _ORIGIN}: damaged: it must name 'data' and 'init'; start again with a new --out")
-    return out / _RECIPE, Origin(Path(data), None if init is None else Path(init))
+    try:
+        data, init, images = Path(plain["data"]), plain["init"], plain.get("images")
+        intake = None if images is None else Intake.from_json(images)
+        return out / _RECIPE, Origin(data, None if init is None else Path(init), intake)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BundleError(
+            f"{out / _ORIGIN}: damaged: it must name 'data', 'init' and 'images'; start again with a new --out"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """What the trained module is fed: pixels of augmented images, or cached features of augmented views."""
 
-from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -10,20 +9,16 @@ from torch import Tensor, nn
 
 from gingham.data.augment import Augment, rng_for, view
 from gingham.data.decode import MAX_PIXELS, decode
-from gingham.data.prefetch import prefetch
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
-from gingham.inference.features import FeatureCache, FeatureOptions, FeatureStore
+from gingham.inference.cached import backbone_features, box_of, content_keys
+from gingham.inference.features import FeatureOptions, FeatureStore
 from gingham.models.network import Network
 from gingham.progress import Reporter
-from gingham.storage import sha256_bytes
 
 __all__ = ["CachedInputs", "FeatureNetwork", "Inputs", "PixelInputs", "cached_inputs"]
 
 Indices = npt.NDArray[np.int64]
-
-_BATCH = 8
-"""Images in one pass of the backbone: few enough for their activations to stay near the processor."""
 
 
 class Inputs(Protocol):
@@ -57,7 +52,7 @@ class PixelInputs:
         rows = [
             view(
                 decode(self._train.path(row), max_pixels=self._max_pixels),
-                _box(self._train, row),
+                box_of(self._train, row),
                 self._preprocess,
                 self._augment,
                 rng_for(self._seed, epoch, row),
@@ -71,7 +66,7 @@ class PixelInputs:
         rows = [
             self._preprocess.apply(
                 decode(self._val.path(row), max_pixels=self._max_pixels),
-                _box(self._val, row),
+                box_of(self._val, row),
             )
             for row in indices.tolist()
         ]
@@ -161,46 +156,27 @@ def cached_inputs(
     def pixels(position: int) -> npt.NDArray[np.uint8]:
         if position >= count:
             row = position - count
-            return preprocess.apply(decode(val.path(row), max_pixels=max_pixels), _box(val, row))
+            return preprocess.apply(decode(val.path(row), max_pixels=max_pixels), box_of(val, row))
         number, row = divmod(position, len(train))
         rng = rng_for(options.view_seed, number, row)
         image = decode(train.path(row), max_pixels=max_pixels)
-        return view(image, _box(train, row), preprocess, augment, rng)
-
-    def compute(positions: Sequence[int]) -> Iterator[npt.NDArray[np.float16]]:
-        chunks = [positions[start : start + _BATCH] for start in range(0, len(positions), _BATCH)]
-        load = prefetch(chunks, lambda chunk: np.stack([pixels(item) for item in chunk]), workers=workers, depth=8)
-        with torch.inference_mode():
-            for batch in load:
-                yield network.features(torch.from_numpy(batch).to(device)).half().cpu().numpy()
+        return view(image, box_of(train, row), preprocess, augment, rng)
 
     keys = [
         f"{content} {augment.model_dump_json()} {options.view_seed} {number} {row}"
-        for contents in [_content_keys(train, preprocess, workers)]
+        for contents in [content_keys(train, preprocess, workers)]
         for number in range(views)
         for row, content in enumerate(contents)
     ]
-    keys += _content_keys(val, preprocess, workers)
-    grid = network.backbone.grid
-    shape = (grid[0] * grid[1], network.backbone.width)
-    cache = FeatureCache(f"{space} {shape[0]}x{shape[1]} float16", shape, limit_gb=options.limit_gb)
-    store = cache.open([sha256_bytes(key.encode()) for key in keys], compute, reporter=reporter)
+    keys += content_keys(val, preprocess, workers)
+    store = backbone_features(
+        network,
+        space,
+        keys,
+        pixels,
+        limit_gb=options.limit_gb,
+        workers=workers,
+        device=device,
+        reporter=reporter,
+    )
     return CachedInputs(store, len(train), views=views, seed=seed)
-
-
-def _content_keys(table: LabelTable, preprocess: Preprocess, workers: int) -> list[str]:
-    """What the evaluation view of each image depends on: its bytes, its box if that is looked at, and the options."""
-    hashes = prefetch(table.paths(), lambda path: sha256_bytes(path.read_bytes()), workers=workers, depth=64)
-    options = preprocess.model_dump_json()
-    keys = []
-    for row, content in enumerate(hashes):
-        box = _box(table, row) if preprocess.region == "box" else None
-        keys.append(f"{content} {None if box is None else box.tolist()} {options}")
-    return keys
-
-
-def _box(table: LabelTable, row: int) -> npt.NDArray[np.float32] | None:
-    if table.boxes is None or np.isnan(table.boxes[row]).any():
-        return None
-    box: npt.NDArray[np.float32] = table.boxes[row]
-    return box

@@ -46,6 +46,7 @@ from gingham.training.checks import (
 from gingham.training.folder import CHECKPOINTS, Origin, begin, claim, read_origin, require_unused
 from gingham.training.history import EventWriter, best_epoch, columns, write_history
 from gingham.training.inputs import FeatureNetwork, PixelInputs, cached_inputs
+from gingham.training.intake import Intake, Rules, take_in
 from gingham.training.interrupt import Stop
 from gingham.training.loop import Fit
 from gingham.training.optim import build_optimizer
@@ -55,6 +56,10 @@ from gingham.training.weights import load_best, load_trained, start_from, traine
 
 __all__ = ["is_main_process", "resume", "train"]
 
+_DEFAULT_RULES = Rules()
+_OLD_RULES = Rules(leaks="keep")
+"""Of runs that began before anything was left out."""
+
 
 def train(
     data: Path,
@@ -62,6 +67,7 @@ def train(
     out: Path,
     *,
     init: Path | None = None,
+    rules: Rules = _DEFAULT_RULES,
     device: str = "auto",
     reporter: Reporter | None = None,
     stop: Stop | None = None,
@@ -73,6 +79,7 @@ def train(
         recipe: every choice.
         out: the run's folder; must not exist, or be empty (or hold only what a run leaves that was killed as it began).
         init: bundle or run whose weights to start from.
+        rules: which images are left out: training copies of validation or test photos, unreadable ones.
         device: `auto`, `cpu`, `cuda` or `mps`.
         reporter: hears of progress.
         stop: how the run hears that it shall save a checkpoint and raise `Stopped`; by default it never does.
@@ -90,11 +97,11 @@ def train(
     recipe = recipe.with_weights(pinned(recipe.model.backbone, recipe.model.weights))
     with lost_processes(), ExitStack() as held:
 
-        def start() -> None:
+        def start(intake: Intake) -> None:
             held.enter_context(claim(out))
-            begin(out, recipe, Origin(data, init))
+            begin(out, recipe, Origin(data, init, intake))
 
-        run = _Run.prepare(data, recipe, out, init, device, reporter or Reporter(), start)
+        run = _Run.prepare(data, recipe, out, init, rules, device, reporter or Reporter(), start)
         return run.fit(TrainingState(), stop or Stop())
 
 
@@ -132,9 +139,14 @@ def resume(
     if recipe is not None and recipe != own:
         raise UserError(f"{out}: --resume goes on with the run's own recipe, but {first_difference(own, recipe)}")
     with lost_processes(), ExitStack() as held:
-        run = _Run.prepare(
-            data or origin.data, own, out, origin.init, device, reporter, lambda: held.enter_context(claim(out))
-        )
+
+        def start(intake: Intake) -> None:
+            if origin.intake is not None:
+                intake.require_same(origin.intake, out)
+            held.enter_context(claim(out))
+
+        rules = _OLD_RULES if origin.intake is None else origin.intake.rules
+        run = _Run.prepare(data or origin.data, own, out, origin.init, rules, device, reporter, start)
         return run.fit(run.newest_state(), stop or Stop())
 
 
@@ -154,6 +166,7 @@ class _Run:
     loss: AttributeLoss
     inputs: Any
     accelerator: Accelerator
+    intake: Intake
     identity: Mapping[str, Any]
     reporter: Reporter
     events: EventWriter
@@ -165,9 +178,10 @@ class _Run:
         recipe: Recipe,
         out: Path,
         init: Path | None,
+        rules: Rules,
         device: str,
         reporter: Reporter,
-        start: Callable[[], None],
+        start: Callable[[Intake], None],
     ) -> "_Run":
         """Check everything, call `start` in the main process, and only then begin with what takes time."""
         check_composition(recipe)
@@ -178,7 +192,7 @@ class _Run:
         )
         if not accelerator.is_main_process:
             reporter = Reporter()
-        table = read_labels(data, recipe.data)
+        table, intake = take_in(read_labels(data, recipe.data), rules, workers=recipe.train.workers, reporter=reporter)
         train_table, val_table = table.split("train"), table.split("val")
         check_labels(train_table, val_table, reporter)
         check_boxes(train_table, val_table, recipe.preprocess, reporter)
@@ -192,7 +206,7 @@ class _Run:
         network = network.to(accelerator.device)
         weights_hash = network.backbone.weights_hash()
         if accelerator.is_main_process:
-            start()
+            start(intake)
         if recipe.features.cache:
             inputs: Any = cached_inputs(
                 network,
@@ -243,6 +257,7 @@ class _Run:
             loss,
             inputs,
             accelerator,
+            intake,
             identity,
             reporter,
             EventWriter(out / "tensorboard"),
@@ -379,6 +394,7 @@ class _Run:
             "epochs": self.recipe.train.epochs,
             "seed": self.recipe.train.seed,
             "backbone_weights": self.recipe.model.weights,
+            **self.intake.facts(),
         }
         write_bundle(
             self.out / "best",

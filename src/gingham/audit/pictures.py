@@ -1,0 +1,128 @@
+"""What is to be said of images alone: unreadable and odd ones, duplicates, boxes that leave them."""
+
+from collections.abc import Sequence
+from itertools import combinations, product
+
+import numpy as np
+
+from gingham.audit.report import BoxOutside, Odd, Pair, Unreadable
+from gingham.data.duplicates import identical_groups, near_duplicates
+from gingham.data.facts import ODDITIES, THUMBNAIL, ImageFacts, oddities
+from gingham.data.table import LabelTable
+from gingham.errors import ImageError
+from gingham.schema import UNLABELLED
+
+__all__ = ["boxes_outside", "odd_images", "same_pictures", "unreadable_images"]
+
+Found = Sequence[ImageFacts | ImageError]
+
+_PAIRED = 10
+"""Of groups of identical images no more than this many are paired: pairs grow with the square."""
+
+_ROUNDING = 1.0
+"""Pixels by which a box may leave the image without a word."""
+
+
+def unreadable_images(table: LabelTable, found: Found) -> list[Unreadable]:
+    """The images that could not be read."""
+    return [
+        Unreadable(table.images[row], table.splits[row], entry.reason, str(entry).removeprefix(f"{table.path(row)}: "))
+        for row, entry in enumerate(found)
+        if isinstance(entry, ImageError)
+    ]
+
+
+def odd_images(table: LabelTable, found: Found) -> list[Odd]:
+    """All oddities of all images, kind by kind in the order of `ODDITIES`."""
+    order = list(ODDITIES)
+    odd = [
+        Odd(kind, table.images[row], table.splits[row], detail)
+        for row, entry in enumerate(found)
+        if isinstance(entry, ImageFacts)
+        for kind, detail in oddities(entry, table.images[row]).items()
+    ]
+    return sorted(odd, key=lambda entry: order.index(entry.kind))
+
+
+def same_pictures(table: LabelTable, found: Found) -> tuple[list[list[int]], list[Pair], list[int]]:
+    """Find images that show the same picture.
+
+    Args:
+        table: N images.
+        found: what is known of them.
+
+    Returns:
+        Groups of rows with identical pixels; pairs, identical and near; and for each row the number of its group, such
+        that rows of one picture, identical or near, directly or through others, have the same number.
+    """
+    rows = [row for row, entry in enumerate(found) if isinstance(entry, ImageFacts)]
+    facts = [entry for entry in found if isinstance(entry, ImageFacts)]
+    groups = [[rows[place] for place in group] for group in identical_groups([entry.pixels for entry in facts])]
+    members = {group[0]: group for group in groups}
+    copies = {row for group in groups for row in group[1:]}
+    single = [(row, entry.thumbnail) for row, entry in zip(rows, facts, strict=True) if row not in copies]
+    thumbnails = np.frombuffer(b"".join(thumbnail for _, thumbnail in single), dtype=np.uint8)
+    pairs = [_pair(table, pair, 1.0, False) for group in groups for pair in combinations(group[:_PAIRED], 2)]
+    joined = _Union(len(table))
+    for group in groups:
+        for row in group[1:]:
+            joined.join(group[0], row)
+    for twins in near_duplicates(thumbnails.reshape(-1, THUMBNAIL, THUMBNAIL)):
+        first, second = single[twins.first][0], single[twins.second][0]
+        joined.join(first, second)
+        mine, theirs = (members.get(row, [row])[:_PAIRED] for row in (first, second))
+        pairs += [_pair(table, pair, twins.similarity, twins.mirrored, near=True) for pair in product(mine, theirs)]
+    return groups, pairs, [joined.root(row) for row in range(len(table))]
+
+
+def boxes_outside(table: LabelTable, found: Found) -> list[BoxOutside]:
+    """The boxes that leave their images by more than a pixel."""
+    outside = []
+    for row, entry in enumerate(found):
+        if table.boxes is None or not isinstance(entry, ImageFacts) or np.isnan(table.boxes[row]).any():
+            continue
+        x1, y1, x2, y2 = (float(value) for value in table.boxes[row])
+        if max(-x1, -y1, x2 - entry.width, y2 - entry.height) <= _ROUNDING:
+            continue
+        inside = max(0.0, min(x2, entry.width) - max(x1, 0.0)) * max(0.0, min(y2, entry.height) - max(y1, 0.0))
+        share = 1 - inside / ((x2 - x1) * (y2 - y1))
+        outside.append(
+            BoxOutside(table.images[row], table.splits[row], (x1, y1, x2, y2), (entry.width, entry.height), share)
+        )
+    return outside
+
+
+def _pair(table: LabelTable, rows: tuple[int, int], similarity: float, mirrored: bool, *, near: bool = False) -> Pair:
+    first, second = sorted(rows)
+    differing = {
+        attribute.name: (attribute.classes[mine], attribute.classes[theirs])
+        for attribute, mine, theirs in zip(
+            table.schema.attributes, table.targets[first].tolist(), table.targets[second].tolist(), strict=True
+        )
+        if mine != theirs and UNLABELLED not in (mine, theirs)
+    }
+    return Pair(
+        (table.images[first], table.images[second]),
+        (table.splits[first], table.splits[second]),
+        "near" if near else "identical",
+        similarity,
+        mirrored,
+        differing,
+    )
+
+
+class _Union:
+    """Disjoint sets of the numbers 0 .. count - 1; the root of a set is its smallest member."""
+
+    def __init__(self, count: int) -> None:
+        self._above = list(range(count))
+
+    def root(self, number: int) -> int:
+        while self._above[number] != number:
+            self._above[number] = self._above[self._above[number]]
+            number = self._above[number]
+        return number
+
+    def join(self, one: int, other: int) -> None:
+        low, high = sorted((self.root(one), self.root(other)))
+        self._above[high] = low

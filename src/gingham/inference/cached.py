@@ -1,0 +1,81 @@
+"""Features of a frozen backbone for the rows of label tables, through the cache: for training and for audits."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gingham.data.prefetch import prefetch
+from gingham.data.preprocess import Preprocess
+from gingham.data.table import LabelTable
+from gingham.inference.features import FeatureCache, FeatureStore
+from gingham.models.network import Network
+from gingham.progress import Reporter
+from gingham.storage import sha256_bytes
+
+__all__ = ["backbone_features", "box_of", "content_keys"]
+
+_BATCH = 8
+"""Images in one pass of the backbone: few enough for their activations to stay near the processor."""
+
+
+def backbone_features(
+    network: Network,
+    space: str,
+    keys: Sequence[str],
+    pixels: Callable[[int], npt.NDArray[np.uint8]],
+    *,
+    limit_gb: float,
+    workers: int,
+    device: torch.device,
+    reporter: Reporter,
+) -> FeatureStore:
+    """Find or compute the backbone's tokens of many inputs.
+
+    Args:
+        network: its backbone makes the features.
+        space: names the backbone and its weights.
+        keys: one text an input that names all that it depends on, see `content_keys`.
+        pixels: position in `keys` -> the network's input, uint8 `[size, size, 3]`; called in worker threads.
+        limit_gb: see `FeatureOptions`.
+        workers: decoding threads.
+        device: where the network is.
+        reporter: shows progress.
+
+    Raises:
+        ImageError: an image cannot be read.
+        UserError: the features do not fit the cache's limit.
+        MachineError: the disk refuses.
+    """
+
+    def compute(positions: Sequence[int]) -> Iterator[npt.NDArray[np.float16]]:
+        chunks = [positions[start : start + _BATCH] for start in range(0, len(positions), _BATCH)]
+        load = prefetch(chunks, lambda chunk: np.stack([pixels(item) for item in chunk]), workers=workers, depth=8)
+        with torch.inference_mode():
+            for batch in load:
+                yield network.features(torch.from_numpy(batch).to(device)).half().cpu().numpy()
+
+    grid = network.backbone.grid
+    shape = (grid[0] * grid[1], network.backbone.width)
+    cache = FeatureCache(f"{space} {shape[0]}x{shape[1]} float16", shape, limit_gb=limit_gb)
+    return cache.open([sha256_bytes(key.encode()) for key in keys], compute, reporter=reporter)
+
+
+def content_keys(table: LabelTable, preprocess: Preprocess, workers: int) -> list[str]:
+    """What the evaluation view of each image depends on: its bytes, its box if that is looked at, and the options."""
+    hashes = prefetch(table.paths(), lambda path: sha256_bytes(path.read_bytes()), workers=workers, depth=64)
+    options = preprocess.model_dump_json()
+    keys = []
+    for row, content in enumerate(hashes):
+        box = box_of(table, row) if preprocess.region == "box" else None
+        keys.append(f"{content} {None if box is None else box.tolist()} {options}")
+    return keys
+
+
+def box_of(table: LabelTable, row: int) -> npt.NDArray[np.float32] | None:
+    """The box of one row, `[4]`, or None."""
+    if table.boxes is None or np.isnan(table.boxes[row]).any():
+        return None
+    box: npt.NDArray[np.float32] = table.boxes[row]
+    return box
