@@ -7,6 +7,7 @@ from gingham.audit.label_errors import label_errors, pooled_features, require_cl
 from gingham.audit.labels import class_counts, new_combinations, unlabelled_counts
 from gingham.audit.pictures import boxes_outside, odd_images, same_pictures, unreadable_images
 from gingham.audit.report import AttributeErrors, Report
+from gingham.data.decode import MAX_PIXELS
 from gingham.data.facts import ImageFacts
 from gingham.data.survey import survey
 from gingham.data.table import LabelTable
@@ -25,6 +26,7 @@ def audit(
     bundle: Bundle | None = None,
     device: torch.device | None = None,
     workers: int = 2,
+    max_pixels: int = MAX_PIXELS,
     reporter: Reporter | None = None,
 ) -> Report:
     """Look at all images and labels of a data set. Nothing of it is changed.
@@ -34,6 +36,7 @@ def audit(
         bundle: a model whose backbone looks for label errors; what it tags does not matter. None = not looked for.
         device: where its backbone runs; default: the processor.
         workers: decoding threads.
+        max_pixels: larger images count as unreadable.
         reporter: shows progress.
 
     Raises:
@@ -44,7 +47,7 @@ def audit(
     if bundle is not None:
         require_cleanlab()
     reporter = reporter or Reporter()
-    found = survey(table.paths(), workers=workers, reporter=reporter)
+    found = survey(table.paths(), workers=workers, max_pixels=max_pixels, reporter=reporter)
     groups, pairs, group_of = same_pictures(table, found)
     boxes = boxes_outside(table, found)
     errors: dict[str, AttributeErrors] | None = None
@@ -60,7 +63,12 @@ def audit(
             raise DataError(f"{table.source}: no readable image with a label, so no label to look at")
         used = table.take(rows)
         features = pooled_features(
-            bundle, used, workers=workers, device=device or torch.device("cpu"), reporter=reporter
+            bundle,
+            used,
+            workers=workers,
+            max_pixels=max_pixels,
+            device=device or torch.device("cpu"),
+            reporter=reporter,
         )
         errors = label_errors(used, features, np.array(group_of)[rows].tolist(), reporter=reporter)
     return Report(

@@ -52,7 +52,7 @@ def require_cleanlab() -> None:
 
 
 def pooled_features(
-    bundle: Bundle, table: LabelTable, *, workers: int, device: torch.device, reporter: Reporter
+    bundle: Bundle, table: LabelTable, *, workers: int, max_pixels: int, device: torch.device, reporter: Reporter
 ) -> Floats:
     """Mean and maximum over the image of a backbone's tokens, `[N, 2 D]`; the tokens are kept in the feature cache.
 
@@ -64,7 +64,7 @@ def pooled_features(
     network = bundle.network().to(device)
 
     def pixels(row: int) -> npt.NDArray[np.uint8]:
-        return bundle.preprocess.apply(decode(table.path(row)), box_of(table, row))
+        return bundle.preprocess.apply(decode(table.path(row), max_pixels=max_pixels), box_of(table, row))
 
     store = backbone_features(
         network,

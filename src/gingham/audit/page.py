@@ -11,6 +11,7 @@ import jinja2
 import gingham
 from gingham.audit.report import AttributeErrors, Report
 from gingham.audit.thumbnails import Thumbnails
+from gingham.data.decode import MAX_PIXELS
 from gingham.data.facts import ODDITIES
 from gingham.data.table import SPLITS, LabelTable
 from gingham.storage import write_text
@@ -30,17 +31,18 @@ _RARE = 10
 T = TypeVar("T")
 
 
-def write_page(report: Report, table: LabelTable, out: Path) -> None:
+def write_page(report: Report, table: LabelTable, out: Path, *, max_pixels: int = MAX_PIXELS) -> None:
     """Write the page. Raises `MachineError` when the disk refuses."""
-    write_text(out, render_page(report, table))
+    write_text(out, render_page(report, table, max_pixels=max_pixels))
 
 
-def render_page(report: Report, table: LabelTable) -> str:
+def render_page(report: Report, table: LabelTable, *, max_pixels: int = MAX_PIXELS) -> str:
     """The page's HTML.
 
     Args:
         report: what was found.
         table: where the images are.
+        max_pixels: larger images are not shown.
     """
     source = (resources.files("gingham") / "resources" / "audit.html").read_text(encoding="utf-8")
     # Names of files and classes come from strangers: everything is escaped, by default.
@@ -48,7 +50,8 @@ def render_page(report: Report, table: LabelTable) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["thousands"] = lambda number: f"{number:,}"
-    thumbnail = Thumbnails(dict(zip(table.images, table.paths(), strict=True)), limit=_LIMIT, limit_bytes=_LIMIT_BYTES)
+    paths = dict(zip(table.images, table.paths(), strict=True))
+    thumbnail = Thumbnails(paths, limit=_LIMIT, limit_bytes=_LIMIT_BYTES, max_pixels=max_pixels)
     identical = [pair for pair in report.pairs if pair.kind == "identical"]
     return environment.from_string(source).render(
         report=report,

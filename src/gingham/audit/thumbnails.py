@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gingham.data.decode import decode
+from gingham.data.decode import MAX_PIXELS, decode
 from gingham.errors import ImageError
 
 __all__ = ["Thumbnail", "Thumbnails"]
@@ -35,10 +35,13 @@ class Thumbnails:
         paths: image -> where it is.
         limit: how many to make at most.
         limit_bytes: of all data URIs together.
+        max_pixels: larger images have none.
     """
 
-    def __init__(self, paths: Mapping[str, Path], *, limit: int, limit_bytes: int) -> None:
-        self._paths = paths
+    def __init__(
+        self, paths: Mapping[str, Path], *, limit: int, limit_bytes: int, max_pixels: int = MAX_PIXELS
+    ) -> None:
+        self._paths, self._max_pixels = paths, max_pixels
         self._left, self._bytes_left = limit, limit_bytes
         self._made: dict[str, Thumbnail | None] = {}
 
@@ -56,7 +59,7 @@ class Thumbnails:
 
     def _make(self, image: str) -> Thumbnail | None:
         try:
-            photo = decode(self._paths[image])
+            photo = decode(self._paths[image], max_pixels=self._max_pixels)
         except ImageError:
             return None
         width, height = photo.size

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from gingham.cli.options import check_outputs, data_option, data_settings, device_option, file_path, out_path
+from gingham.cli.options import (
+    check_outputs,
+    data_option,
+    data_settings,
+    device_option,
+    file_path,
+    max_pixels_option,
+    out_path,
+)
 
 __all__ = ["command"]
 
@@ -15,6 +23,7 @@ __all__ = ["command"]
 @click.option("--json", "json_file", type=out_path, metavar="FILE", help="Write all that was found as JSON.")
 @click.option("--html", "html_file", type=out_path, metavar="FILE", help="Write a page to look through.")
 @data_settings
+@max_pixels_option
 @device_option
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Decoding threads.")
 def command(
@@ -23,6 +32,7 @@ def command(
     json_file: Path | None,
     html_file: Path | None,
     changes: tuple[str, ...],
+    max_pixels: int | None,
     device: str,
     workers: int,
 ) -> int:
@@ -45,12 +55,20 @@ def command(
     show_warnings(reporter)
     check_outputs({"--json": json_file, "--html": html_file}, [data, model])
     bundle = None if model is None else open_bundle(model)
-    table = read_labels(data, changed_options(DataOptions() if bundle is None else bundle.data, changes))
-    report = audit(table, bundle=bundle, device=choose_device(device), workers=workers, reporter=reporter)
+    options = changed_options(DataOptions() if bundle is None else bundle.data, changes, max_pixels)
+    table = read_labels(data, options)
+    report = audit(
+        table,
+        bundle=bundle,
+        device=choose_device(device),
+        workers=workers,
+        max_pixels=options.max_pixels,
+        reporter=reporter,
+    )
     if json_file is not None:
         write_json(json_file, report.to_json())
     if html_file is not None:
-        write_page(report, table, html_file)
+        write_page(report, table, html_file, max_pixels=options.max_pixels)
     for name, count in report.counts.items():
         print_result(f"{count:>8,}  {name.replace('_', ' ')}")
     return ExitCode.SOME_UNREADABLE if report.unreadable else ExitCode.DONE

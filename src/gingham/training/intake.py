@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from gingham.data.decode import MAX_PIXELS
 from gingham.data.facts import ImageFacts
 from gingham.data.survey import survey
 from gingham.data.table import LabelTable
@@ -94,7 +95,9 @@ class Intake:
         return {name: count for name, count in found.items() if count}
 
 
-def take_in(table: LabelTable, rules: Rules, *, workers: int, reporter: Reporter) -> tuple[LabelTable, Intake]:
+def take_in(
+    table: LabelTable, rules: Rules, *, workers: int, max_pixels: int = MAX_PIXELS, reporter: Reporter
+) -> tuple[LabelTable, Intake]:
     """Look at all images before training begins, and leave out what the rules say.
 
     Photos are the same if they decode to the same pixels, whatever their files are. The test split is looked at too, as
@@ -105,6 +108,7 @@ def take_in(table: LabelTable, rules: Rules, *, workers: int, reporter: Reporter
         table: all splits.
         rules: see `Rules`.
         workers: decoding threads.
+        max_pixels: larger images count as unreadable.
         reporter: hears what is found.
 
     Returns:
@@ -114,7 +118,7 @@ def take_in(table: LabelTable, rules: Rules, *, workers: int, reporter: Reporter
         DataError: unreadable images that may not be skipped, or more than may be; or copies, if they are an error.
         MachineError: the cache folder cannot be written.
     """
-    found = survey(table.paths(), workers=workers, reporter=reporter)
+    found = survey(table.paths(), workers=workers, max_pixels=max_pixels, reporter=reporter)
     failures = {row: entry for row, entry in enumerate(found) if isinstance(entry, ImageError)}
     unreadable = {row: failure for row, failure in failures.items() if table.splits[row] != "test"}
     if unreadable:

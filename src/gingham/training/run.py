@@ -192,7 +192,13 @@ class _Run:
         )
         if not accelerator.is_main_process:
             reporter = Reporter()
-        table, intake = take_in(read_labels(data, recipe.data), rules, workers=recipe.train.workers, reporter=reporter)
+        table, intake = take_in(
+            read_labels(data, recipe.data),
+            rules,
+            workers=recipe.train.workers,
+            max_pixels=recipe.data.max_pixels,
+            reporter=reporter,
+        )
         train_table, val_table = table.split("train"), table.split("val")
         check_labels(train_table, val_table, reporter)
         check_boxes(train_table, val_table, recipe.preprocess, reporter)
