@@ -1,6 +1,5 @@
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,30 +10,15 @@ from gingham import Predictions, Tagger
 from gingham.data.formats import read_labels
 from gingham.errors import BundleError, DataError, RecipeError, UserError
 from gingham.evaluation.metrics import evaluate
-from gingham.progress import Bar, Reporter
 from gingham.storage import verify_manifest
 from gingham.tensors import load_tensors
 from gingham.training.interrupt import Stop, Stopped
 from gingham.training.loop import Fit
 from gingham.training.recipe import Recipe
 from gingham.training.run import resume, train
+from tests.ears import Ears
 
 Tiny = Callable[..., Recipe]
-
-
-class _Ears(Reporter):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def warn(self, text: str) -> None:
-        self.lines.append(f"warning: {text}")
-
-    @contextmanager
-    def bar(self, description: str, total: int) -> Iterator[Bar]:
-        yield Bar()
 
 
 class _StopAt(Stop):
@@ -99,7 +83,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
         train(photos, recipe, tmp_path / "stopped", stop=_StopAt(stop_after))
     # Nothing that happens in between may matter.
     torch.manual_seed(99)
-    ears = _Ears()
+    ears = Ears()
     resume(tmp_path / "stopped", reporter=ears)
     assert any(line.startswith("going on from step-") for line in ears.lines)
     assert _history(tmp_path / "stopped") == _history(tmp_path / "undisturbed")
@@ -158,7 +142,7 @@ def test_init_keeps_what_is_shared_when_a_class_is_added(photos: Path, tiny: Tin
     train(photos, tiny("train.epochs=1"), tmp_path / "first")
     (tmp_path / "schema.yaml").write_text("hue: [blue, green, red, violet]\ntone: [dark, light]\n")
     change = f"data.schema_file={tmp_path / 'schema.yaml'}"
-    ears = _Ears()
+    ears = Ears()
     # A rate of almost nothing: what comes out is what was taken over.
     recipe = tiny("train.epochs=1", "train.learning_rate=1e-30", "train.weight_decay=0", change)
     train(photos, recipe, tmp_path / "second", init=tmp_path / "first", reporter=ears)
@@ -170,7 +154,7 @@ def test_init_keeps_what_is_shared_when_a_class_is_added(photos: Path, tiny: Tin
 
 def test_a_schema_without_examples_of_a_class_is_said(photos: Path, tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "schema.yaml").write_text("hue: [blue, green, red, violet]\ntone: [dark, light]\n")
-    ears = _Ears()
+    ears = Ears()
     recipe = tiny("train.epochs=1", f"data.schema_file={tmp_path / 'schema.yaml'}")
     train(photos, recipe, tmp_path / "run", reporter=ears)
     assert any("'train' has no example of hue/violet" in line for line in ears.lines)

@@ -44,6 +44,7 @@ from gingham.training.checks import (
     first_difference,
 )
 from gingham.training.folder import CHECKPOINTS, Origin, begin, claim, read_origin, require_unused
+from gingham.training.generators import gather_generators, restore_generators
 from gingham.training.history import EventWriter, best_epoch, columns, write_history
 from gingham.training.inputs import FeatureNetwork, PixelInputs, cached_inputs
 from gingham.training.intake import Intake, Rules, take_in
@@ -286,18 +287,16 @@ class _Run:
 
     def restore(self, path: Path) -> TrainingState:
         state, weights, optimizer, generators = load_checkpoint(path, self.identity)
-        rank = self.accelerator.process_index
         mine = {name: tensor.shape for name, tensor in self._trained_tensors().items()}
         if {name: tensor.shape for name, tensor in weights.items()} != mine:
             raise BundleError(f"{path}: its weights do not fit the recipe's model; remove this checkpoint")
         sizes = [(size, size) for size in self.train_table.schema.sizes]
-        if [matrix.shape for matrix in state.matrices] not in ([], sizes) or f"{rank}:cpu" not in generators:
+        own = f"{self.accelerator.process_index}:cpu"
+        if [matrix.shape for matrix in state.matrices] not in ([], sizes) or own not in generators:
             raise BundleError(f"{path}: it does not fit the run's schema and processes; remove this checkpoint")
         load_trained(self.trained, weights)
         restore_optimizer(self.trained, self.optimizer, optimizer)
-        torch.set_rng_state(generators[f"{rank}:cpu"])
-        if self.accelerator.device.type == "cuda" and f"{rank}:cuda" in generators:
-            torch.cuda.set_rng_state(generators[f"{rank}:cuda"])
+        restore_generators(generators, self.accelerator)
         return state
 
     def fit(self, state: TrainingState, stop: Stop) -> Metrics:
@@ -325,7 +324,7 @@ class _Run:
         return trained_tensors(self.trained, frozen_backbone=self.recipe.model.frozen)
 
     def _save(self, state: TrainingState) -> None:
-        generators = self._generators()
+        generators = gather_generators(self.accelerator)
         weights, optimizer = self._trained_tensors(), optimizer_tensors(self.trained, self.optimizer)
         if self.accelerator.is_main_process:
             save_checkpoint(
@@ -341,14 +340,6 @@ class _Run:
             # As the first process does: they all stop.
             require_finite({**weights, **optimizer}, step=state.step)
         self.accelerator.wait_for_everyone()
-
-    def _generators(self) -> dict[str, Tensor]:
-        device = self.accelerator.device
-        states = {"cpu": torch.get_rng_state()}
-        if device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state()
-        gathered = {name: self.accelerator.gather(state.to(device)[None]).cpu() for name, state in states.items()}
-        return {f"{rank}:{name}": row.clone() for name, rows in gathered.items() for rank, row in enumerate(rows)}
 
     def _after_epoch(self, state: TrainingState) -> None:
         row, best = state.history[-1], best_epoch(state.history)
@@ -369,7 +360,6 @@ class _Run:
     def _finish(self, state: TrainingState) -> Metrics:
         """Measure the best epoch's weights as users will: from files, through the tagger. All processes wait for it."""
         load_best(self.network, self.trained, self.out, state.history, self.reporter)
-        metrics: Metrics | None = None
         # Every process predicts, so that all return the metrics; one writes.
         main = self.accelerator.is_main_process
         tagger = Tagger(
