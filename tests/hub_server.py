@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-import huggingface_hub
 import pytest
+from huggingface_hub import constants
 
 Files = dict[str, bytes]
 NOBODY = "http://127.0.0.1:9"
@@ -74,7 +74,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     hub.endpoint = f"http://127.0.0.1:{listening.server_port}"
     point_to(hub.endpoint, monkeypatch)
     # Its own protocol of storage is beyond this server; without it, the library uses Git LFS.
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     thread = threading.Thread(target=listening.serve_forever, daemon=True)
     thread.start()
     try:
@@ -87,9 +87,9 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 def point_to(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `HF_ENDPOINT` does when huggingface_hub is imported."""
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
     template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):

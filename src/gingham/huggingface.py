@@ -72,7 +72,7 @@ def hub_errors(what: str, way_out: str, *, error: type[UserError]) -> Iterator[N
 def _reason(failure: Exception) -> str:
     match failure:
         case OfflineModeIsEnabled():
-            return "not in the cache, and HF_HUB_OFFLINE forbids to look further"
+            return "HF_HUB_OFFLINE forbids to ask the Hub"
         case GatedRepoError():
             return "the repository asks for a licence to be accepted first, and for 'hf auth login'"
         case RepositoryNotFoundError():
