@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gingham.training import run
+from gingham.training import parts, run
 from gingham.training.loop import Fit
 
 PHASES = ("start-up", "caching", "training", "validation", "epoch's files", "saving", "final evaluation")
 
 _PLACES: tuple[tuple[Any, str, str], ...] = (
-    (run, "cached_inputs", "caching"),
+    (parts, "cached_inputs", "caching"),
     (Fit, "_epoch", "training"),
     (Fit, "validate", "validation"),
     (run._Run, "_after_epoch", "epoch's files"),
