@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,20 @@ def test_round_trip(tmp_path: Path, kind: str, data: tuple[AttributeSchema, np.n
     assert read.splits == written.splits
     np.testing.assert_array_equal(read.targets, targets)
     np.testing.assert_array_equal(read.boxes, boxes)
+
+
+def test_text_in_parquet_that_is_no_utf8_is_named_by_its_row(tmp_path: Path) -> None:
+    photo(tmp_path / "0.png")
+    bad = pa.Array.from_buffers(
+        pa.string(), 3, [None, pa.py_buffer(struct.pack("<4i", 0, 3, 5, 8)), pa.py_buffer(b"red\xff\xfered")]
+    )
+    pq.write_table(pa.table({"image": ["0.png"] * 3, "colour": bad}), tmp_path / "labels.parquet")
+    message = problem(tmp_path / "labels.parquet")
+    assert message.startswith("labels.parquet: row 2: column 'colour' holds what cannot be read ('utf-8' codec")
+
+
+def test_what_arrow_says_is_put_on_one_line(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "labels.parquet", {"image": ["0.png", "1.png"], "colour": ["red", "blue"]})
+    # The first page is read from one byte further on.
+    path.write_bytes(b"\0" + path.read_bytes())
+    assert "\n" not in problem(path)

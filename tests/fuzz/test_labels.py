@@ -130,10 +130,10 @@ def test_spoilt_lists(fashion: Path, name: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("kind", TABLES)
 def test_many_spoilt_tables(photos: Path, kind: str) -> None:
-    search(10_000, lambda data: read_spoilt_table(photos, kind, data), TABLES[kind], known=False)
+    search(5_000, lambda data: read_spoilt_table(photos, kind, data), TABLES[kind], known=False)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", LISTS)
 def test_many_spoilt_lists(fashion: Path, name: str) -> None:
-    search(3_000, lambda data: read_spoilt_list(fashion, name, data), list_bytes(fashion, name), known=False)
+    search(2_000, lambda data: read_spoilt_list(fashion, name, data), list_bytes(fashion, name), known=False)

@@ -156,12 +156,26 @@ def _read_parquet(file: Path, data: bytes) -> Columns:
     try:
         # Not `read_table`, which would also make columns of folder names such as `split=train`.
         table = pq.ParquetFile(pa.BufferReader(data)).read()
-    except (pa.ArrowException, OSError) as failure:
+        names = [name.strip() for name in table.column_names]
+    except (pa.ArrowException, OSError, ValueError) as failure:
         raise DataError(f"{file}: not a readable Parquet file ({one_line(failure)})") from None
-    names = [name.strip() for name in table.column_names]
     _check_header(file, names)
-    cells = {name: column.to_pylist() for name, column in zip(names, table.columns, strict=True)}
+    cells = {name: _plain(file, name, column) for name, column in zip(names, table.columns, strict=True)}
     return Columns(file, cells, range(1, table.num_rows + 1), unit=": row ")
+
+
+def _plain(file: Path, name: str, column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        # Text that is not UTF-8, times that Python has no value for: which row?
+        for row, value in enumerate(column, start=1):
+            try:
+                value.as_py()
+            except (ValueError, OverflowError) as failure:
+                text = f"column '{name}' holds what cannot be read ({one_line(failure)})"
+                raise DataError(f"{file}: row {row}: {text}") from None
+        raise
 
 
 READERS = {".csv": _read_csv, ".parquet": _read_parquet, ".jsonl": _read_jsonl}
