@@ -4,6 +4,7 @@ Rows are addressed by content: image bytes, box, preprocessing, augmented view; 
 Shards are immutable `.npy` files that are memory-mapped; a row in one table is found again from another.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +16,11 @@ import numpy.typing as npt
 from filelock import FileLock
 from pydantic import Field
 
-from gingham.errors import BundleError, MachineError, UserError
+from gingham.errors import MachineError, UserError
 from gingham.inference.shards import Lease, bookkeeping, make_room, read_keys
 from gingham.options import Options
 from gingham.progress import Reporter
-from gingham.storage import atomic_file, cache_directory, recover, sha256_bytes, write_json
+from gingham.storage import atomic_file, cache_directory, recover, sha256_bytes, sha256_file, write_json
 
 __all__ = ["FeatureCache", "FeatureOptions", "FeatureStore"]
 
@@ -94,7 +95,8 @@ class FeatureCache:
     ) -> FeatureStore:
         """Find the rows of `keys`, computing and storing those that are missing.
 
-        An interrupted call keeps the shards that it finished; the next one goes on from there. Processes that ask for
+        An interrupted call keeps the shards that it finished; the next one goes on from there. Shards that were damaged
+        since are computed again, with a warning. Processes that ask for
         the same weights at once wait for each other, so that nothing is computed twice.
 
         Args:
@@ -121,6 +123,7 @@ class FeatureCache:
         with FileLock(self.folder / "lock"):
             # Whoever has the lock is the only one that writes here: what is half written belongs to a killed process.
             recover(self.folder)
+            self._remove_damaged(keys, reporter)
             with bookkeeping(self.root):
                 index = self._index()
                 wanted: dict[str, int] = {}
@@ -155,6 +158,19 @@ class FeatureCache:
                 index.update({key: (file.stem, position) for position, key in enumerate(shard["keys"])})
         return index
 
+    def _remove_damaged(self, keys: Sequence[str], reporter: Reporter) -> None:
+        """Remove the shards of `keys` whose numbers are not those that were written: they are computed again."""
+        index = self._index()
+        for stem in sorted({index[key][0] for key in keys if key in index}):
+            listed, data = self.folder / f"{stem}.json", self.folder / f"{stem}.npy"
+            shard = read_keys(listed)
+            # Another run may make room for itself meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                if shard is not None and sha256_file(data) != shard["sha256"]:
+                    reporter.warn(f"{data}: damaged since it was written; its features are computed again")
+                    listed.unlink()
+                    data.unlink()
+
     @staticmethod
     def _plan(keys: Sequence[str]) -> dict[str, Sequence[str]]:
         """Shard -> its keys, for keys that are to be computed, in their order."""
@@ -166,7 +182,7 @@ class FeatureCache:
         sizes = {stem: (self.folder / f"{stem}.npy").stat().st_size for stem in found}
         for stem, names in plan.items():
             # The numbers, the header of their file, and the list of keys.
-            sizes[stem] = self._row_bytes * len(names) + 256 + sum(len(name) + 6 for name in names) + len(self._space)
+            sizes[stem] = self._row_bytes * len(names) + 384 + sum(len(name) + 6 for name in names) + len(self._space)
         lease = Lease(self.root, {f"{self.folder.name}/{stem}": size for stem, size in sizes.items()})
         try:
             make_room(self.root, self._limit)
@@ -203,8 +219,9 @@ class FeatureCache:
         with atomic_file(self.folder / f"{stem}.npy") as stream:
             np.lib.format.write_array(stream, data, allow_pickle=False)
         # The list of keys comes last: a shard without it does not exist.
-        size = (self.folder / f"{stem}.npy").stat().st_size
-        write_json(self.folder / f"{stem}.json", {"space": self._space, "bytes": size, "keys": list(keys)})
+        file = self.folder / f"{stem}.npy"
+        facts = {"space": self._space, "bytes": file.stat().st_size, "sha256": sha256_file(file)}
+        write_json(self.folder / f"{stem}.json", {**facts, "keys": list(keys)})
 
     def _store(self, places: Sequence[tuple[str, int]], lease: Lease) -> FeatureStore:
         stems = sorted({stem for stem, _ in places})
@@ -212,10 +229,7 @@ class FeatureCache:
         shards = []
         for stem in stems:
             file = self.folder / f"{stem}.npy"
-            try:
-                shards.append(np.load(file, mmap_mode="r", allow_pickle=False))
-            except ValueError as failure:
-                raise BundleError(f"{file}: damaged ({failure}); remove it, or call gingham cache clear") from None
+            shards.append(np.load(file, mmap_mode="r", allow_pickle=False))
             # The time of last use, by which shards are dropped.
             os.utime(file.with_suffix(".json"))
         where = np.array([(number[stem], position) for stem, position in places], dtype=np.int64).reshape(-1, 2)

@@ -87,10 +87,15 @@ def list_shards(root: Path) -> list[Shard]:
 
 
 def read_keys(file: Path) -> dict[str, Any] | None:
-    """A shard's list of keys with the fields `space`, `bytes`, `keys`; None if it is gone or damaged."""
+    """A shard's list with the fields `space`, `bytes`, `sha256`, `keys`; None if it is gone or damaged."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-        return {"space": str(value["space"]), "bytes": int(value["bytes"]), "keys": list(value["keys"])}
+        return {
+            "space": str(value["space"]),
+            "bytes": int(value["bytes"]),
+            "sha256": str(value["sha256"]),
+            "keys": list(value["keys"]),
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
