@@ -53,7 +53,7 @@ class Meter:
         self._process = _process()
 
     def measure(self, name: str, data: bytes) -> Measured:
-        """One file; if it seems slow, the quickest of five times: what else runs here makes it slower, never quicker."""
+        """One file; if it seems slow, the quickest of five: what else runs here makes it slower, never quicker."""
         measured = self._once(name, data)
         for _ in range(4):
             if measured.seconds <= SECONDS:
