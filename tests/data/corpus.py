@@ -53,6 +53,15 @@ class Meter:
         self._process = _process()
 
     def measure(self, name: str, data: bytes) -> Measured:
+        """One file; if it seems slow, the quickest of five: what else runs here makes it slower, never quicker."""
+        measured = self._once(name, data)
+        for _ in range(4):
+            if measured.seconds <= SECONDS:
+                break
+            measured = min(measured, self._once(name, data), key=lambda one: one.seconds)
+        return measured
+
+    def _once(self, name: str, data: bytes) -> Measured:
         if _memory(self._process.pid, "VmRSS") > _FRESH:
             self._replace()
         status = Path(f"/proc/{self._process.pid}")
