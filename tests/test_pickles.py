@@ -25,9 +25,10 @@ pickle_guard.install_torch()
 import torch
 from gingham.cli.main import run
 from gingham.inference.tagger import Tagger
-from gingham.training.loop import Stopped
+from gingham.training.interrupt import Stopped
 from gingham.training.recipe import load_recipe
 from gingham.training.run import train
+from tests.tiny import StopAtOnce
 
 torch.set_num_threads(1)
 data, weights, out = map(Path, sys.argv[1:])
@@ -39,7 +40,7 @@ def call(name, *arguments):
     codes[name] = run([str(part) for part in arguments])
 
 try:
-    train(data, load_recipe("report", small), out / "run", stop_asked=lambda: True)
+    train(data, load_recipe("report", small), out / "run", stop=StopAtOnce())
 except Stopped:
     codes["stopped"] = 0
 call("resume", "train", "--resume", "--out", out / "run")
@@ -49,6 +50,7 @@ call("evaluate", "evaluate", out / "run", "--data", data, "--predictions", out /
 call("compare", "compare", out / "a.parquet", out / "a.parquet")
 call("predict", "predict", out / "run", data / "img", "--out", out / "tags.csv")
 call("submit", "submit", out / "run", "--data", data, "--out", out / "s.zip")
+call("audit", "audit", "--data", data, "--model", out / "run", "--json", out / "a.json", "--html", out / "a.html")
 call("info", "info", out / "cached")
 Tagger.load(out / "run")(next((data / "img").iterdir()))
 print(json.dumps([codes, pickle_guard.violations, pickle_guard.allowed_loads]))
@@ -101,7 +103,7 @@ def test_the_verbs_unpickle_nothing_but_weights(tmp_path: Path) -> None:
     codes, violations, allowed = json.loads(python(_VERBS, data, weights, tmp_path, cache=tmp_path / "cache"))
     assert violations == []
     assert set(allowed) == {str(weights)}
-    verbs = ["stopped", "resume", "cached", "evaluate", "compare", "predict", "submit", "info"]
+    verbs = ["stopped", "resume", "cached", "evaluate", "compare", "predict", "submit", "audit", "info"]
     assert codes == dict.fromkeys(verbs, 0)
 
 

@@ -14,6 +14,7 @@ from gingham.inference.card import model_card
 from gingham.models.network import Network, build_network
 from gingham.models.options import ModelOptions
 from gingham.schema import AttributeSchema
+from gingham.training.interrupt import Stop
 from gingham.wardrobe import generate
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.2)
@@ -27,6 +28,15 @@ MODEL = ModelOptions.parse(
         "query2label": {"width": 16, "ffn": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1},
     }
 )
+
+
+class StopAtOnce(Stop):
+    """Asks a run to stop after its first step."""
+
+    def asked(self) -> bool:
+        return True
+
+
 TRAINED = {"data": "a wardrobe", "training_images": 14, "epoch": 1}
 
 

@@ -1,5 +1,6 @@
 """What only a process of its own can show: signals, pipes, file size limits, and what is imported."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -19,7 +20,9 @@ _ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 def start(arguments: Sequence[str | Path], **options: object) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "gingham", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen(command, text=True, env=_ENVIRONMENT, **pipes)  # type: ignore[call-overload,no-any-return]
+    # Children of a job in a shell's background inherit that Ctrl-C is ignored.
+    options = {"preexec_fn": functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)} | pipes
+    return subprocess.Popen(command, text=True, env=_ENVIRONMENT, **options)  # type: ignore[call-overload,no-any-return]
 
 
 def python(code: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":

@@ -113,7 +113,7 @@ def test_a_full_disk_is_the_machines_fault(
     tagger: Tagger, items: list[Item], tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The temporary file of `atomic_file` is a door to a device that is always full.
-    monkeypatch.setattr("gingham.storage._temporary_sibling", lambda path: path.with_name("temporary"))
+    monkeypatch.setattr("gingham.storage._sibling", lambda path: path.with_name("temporary"))
     (tmp_path / "temporary").symlink_to("/dev/full")
     with pytest.raises(MachineError, match=r"the disk is full"):
         tag_images(tagger, items, tmp_path / f"tags{ending}", total=len(items), options={})

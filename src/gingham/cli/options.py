@@ -64,11 +64,16 @@ class _OutPath(click.Path):
         if not folder.is_dir():
             self.fail(f"{path}: {folder} is not a folder", param, ctx)
         if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-            raise MachineError(f"{path}: cannot be written: no permission for {folder}; choose another place")
+            why = "the file system is read-only" if _read_only(folder) else f"no permission for {folder}"
+            raise MachineError(f"{path}: cannot be written: {why}; choose another place")
         # A new file takes the place of what has its name: a device or pipe would be gone for everybody.
         if path.exists() and not path.is_file() and not path.is_dir():
             self.fail(f"{path}: a device or pipe, not a file; choose another name", param, ctx)
         return path
+
+
+def _read_only(folder: Path) -> bool:
+    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 file_path = click.Path(path_type=Path)
