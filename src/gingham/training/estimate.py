@@ -72,7 +72,7 @@ def warn_if_slow(recipe: Recipe, data: Path, device: str, reporter: Reporter) ->
 
 def _span(seconds: float) -> str:
     if seconds < 90:
-        return f"{seconds:.0f} seconds" if seconds >= 2 else "a second"
+        return f"{max(seconds, 1):.0f} seconds"
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.0f} hours" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
