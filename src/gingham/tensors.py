@@ -46,7 +46,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with machine_errors(path):
         # The library makes files that only their owner may read; these get the permissions of all others.
-        path.touch()
+        path.write_bytes(b"")
         permissions = path.stat().st_mode
         try:
             save_file(plain, path, dict(metadata) if metadata else None)
