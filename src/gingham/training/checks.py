@@ -69,8 +69,8 @@ def check_loss(options: LossOptions, schema: AttributeSchema, reporter: Reporter
     by_count = isinstance(options.class_weights, str) and options.class_weights != "none"
     if options.name == "balanced_softmax" and options.tau > 0 and by_count:
         reporter.warn(
-            f"loss.name=balanced_softmax makes up for rare classes, and so does loss.class_weights={options.class_weights}; "
-            "set loss.class_weights=none to do it once"
+            "loss.name=balanced_softmax makes up for rare classes, and so does "
+            f"loss.class_weights={options.class_weights}; set loss.class_weights=none to do it once"
         )
 
 
