@@ -25,7 +25,7 @@ class _Recorder:
 
 
 def _gradient_norm(self: Fit) -> float:
-    parameters = self.accelerator.unwrap_model(self.module).parameters()
+    parameters = [*self.accelerator.unwrap_model(self.module).parameters(), *self.loss.parameters()]
     _gradients.append(np.concatenate([item.grad.numpy().ravel() for item in parameters if item.grad is not None]))
     return _Recorder.norm(self)
 

@@ -105,7 +105,8 @@ def test_the_optimiser_goes_on_as_if_it_had_not_stopped() -> None:
         step(*stopped)
     resumed = build()
     resumed[0].load_state_dict(stopped[0].state_dict())
-    restore_optimizer(*resumed, optimizer_tensors(*stopped))
+    saved = optimizer_tensors(dict(stopped[0].named_parameters()), stopped[1])
+    restore_optimizer(dict(resumed[0].named_parameters()), resumed[1], saved)
     for _ in range(3):
         step(*undisturbed)
         step(*resumed)

@@ -62,7 +62,14 @@ _MODEL = {
     "features.view_seed": _Case("1", _CACHED),
     "loss.name": _Case("focal"),
     "loss.gamma": _Case("1", ("loss.name=focal",)),
-    "loss.class_weights": _Case("none"),
+    "loss.alpha": _Case("0.5", ("loss.name=focal",)),
+    "loss.tau": _Case("0.5", ("loss.name=balanced_softmax",)),
+    "loss.margin": _Case("2", ("loss.name=ldam",)),
+    "loss.q": _Case("0.5", ("loss.name=generalised_cross_entropy",)),
+    "loss.class_weights": _Case("{hue: {red: 3}}"),
+    "loss.beta": _Case("0.5", ("loss.class_weights=effective_number",)),
+    "loss.deferred_from": _Case("2"),
+    "loss.attribute_weights": _Case("learned"),
     "loss.label_smoothing": _Case("0.1"),
     "train.seed": _Case("1"),
     "train.epochs": _Case("3"),
@@ -106,7 +113,9 @@ def _made_of(photos: Path, recipe: Recipe, out: Path) -> dict[str, Any]:
         "val": _digest(made.inputs.val(np.arange(3))),
         "order": fit.order(0).tolist(),
         "steps": fit.steps_per_epoch,
-        "loss": made.loss(logits, soft, mask, made.loss.denominators(soft, mask)).total.item(),
+        "loss": made.loss(logits, soft, mask, made.loss.denominators(soft, mask, 0), 0).total.item(),
+        "own": [name for name, _ in made.loss.named_parameters()],
+        "groups": [len(group["params"]) for group in made.optimizer.param_groups],
     }
 
 

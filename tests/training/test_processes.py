@@ -31,9 +31,9 @@ def _record(data: Path, recipe: Recipe, folder: Path, processes: int) -> dict[st
         return {name: arrays[name] for name in arrays.files}
 
 
-@pytest.mark.parametrize("backbone", ["test_vit", "test_resnet"])
+@pytest.mark.parametrize(("backbone", "attribute_weights"), [("test_vit", "none"), ("test_resnet", "learned")])
 def test_two_processes_take_the_steps_of_one(
-    photos: Path, tiny: Callable[..., Recipe], tmp_path: Path, backbone: str
+    photos: Path, tiny: Callable[..., Recipe], tmp_path: Path, backbone: str, attribute_weights: str
 ) -> None:
     """Dropout 0 and BatchNorm in eval mode: 50 steps of loss and gradient to 1e-5 relative, in the same order.
 
@@ -43,6 +43,7 @@ def test_two_processes_take_the_steps_of_one(
         f"model.backbone={backbone}",
         "model.batchnorm=eval",
         "model.query2label.dropout=0",
+        f"loss.attribute_weights={attribute_weights}",
         "train.batch_size=5",
         "train.epochs=10",
         "train.accumulation=3",

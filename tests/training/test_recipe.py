@@ -48,7 +48,15 @@ def test_the_report_recipe_is_the_report() -> None:
 
 
 def test_what_is_written_is_read_back_equal(tmp_path: Path) -> None:
-    recipe = load_recipe("laptop", ["train.learning_rate=1.234567890123e-5", "data.unlabelled=[Not sure, Skip]"])
+    recipe = load_recipe(
+        "laptop",
+        [
+            "train.learning_rate=1.234567890123e-5",
+            "data.unlabelled=[Not sure, Skip]",
+            "loss.class_weights={fabric: {leather: 3, 'no': 0.5}}",
+            "loss.attribute_weights={fabric: 2.5}",
+        ],
+    )
     recipe.write(tmp_path / "recipe.yaml")
     assert load_recipe(str(tmp_path / "recipe.yaml")) == recipe
 
@@ -74,6 +82,11 @@ def test_a_later_change_wins_and_values_are_yaml() -> None:
         (["train.epochs.more=3"], "'epochs' is a field, not a block"),
         (["loss.name=cross_entropi"], "cross_entropy"),
         (["loss.gamma=1"], "--set loss.gamma=1: without effect unless loss.name is focal; set that too, or neither"),
+        (["loss.alpha=1"], "unless loss.name is focal"),
+        (["loss.tau=1"], "unless loss.name is balanced_softmax"),
+        (["loss.margin=1"], "unless loss.name is ldam"),
+        (["loss.q=1"], "unless loss.name is generalised_cross_entropy"),
+        (["loss.beta=0"], "unless loss.class_weights is effective_number"),
         (["features.views=2"], "unless features.cache is true"),
         (["model.head=linear", "model.query2label.heads=2"], "unless model.head is query2label"),
         (["model.frozen=true", "model.batchnorm=eval"], "unless model.frozen is false"),

@@ -72,7 +72,13 @@ def test_two_runs_are_bit_identical(photos: Path, tiny: Tiny, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4])
-@pytest.mark.parametrize("changes", [[], ["model.frozen=true", "features.cache=true", "features.views=2"]])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["loss.attribute_weights=learned", "loss.deferred_from=2"],
+        ["model.frozen=true", "features.cache=true", "features.views=2"],
+    ],
+)
 def test_a_stopped_run_goes_on_to_the_same_bits(
     photos: Path, tiny: Tiny, tmp_path: Path, stop_after: int, changes: list[str]
 ) -> None:

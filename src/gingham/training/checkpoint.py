@@ -90,9 +90,9 @@ class _StateFile(BaseModel):
     seconds: float
 
 
-def optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimiser's state as named tensors: `parameter name:state name`."""
-    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    names = {id(parameter): name for name, parameter in parameters.items()}
     tensors = {}
     for parameter, values in optimizer.state.items():
         for key, value in values.items():
@@ -100,9 +100,10 @@ def optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> di
     return tensors
 
 
-def restore_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def restore_optimizer(
+    parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
     """Put named tensors of `optimizer_tensors` back, on the device and in the precision of each parameter."""
-    parameters = dict(module.named_parameters())
     positions = {
         id(parameter): index
         for index, parameter in enumerate(item for group in optimizer.param_groups for item in group["params"])

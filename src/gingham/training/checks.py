@@ -8,10 +8,20 @@ from gingham.data.augment import check_augment
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
 from gingham.errors import DataError, UserError
+from gingham.losses.options import LossOptions
+from gingham.losses.weights import attribute_weights, class_weights
 from gingham.progress import Reporter
+from gingham.schema import AttributeSchema
 from gingham.training.recipe import Recipe
 
-__all__ = ["check_boxes", "check_composition", "check_labels", "data_fingerprint", "first_difference"]
+__all__ = [
+    "check_boxes",
+    "check_composition",
+    "check_labels",
+    "check_loss",
+    "data_fingerprint",
+    "first_difference",
+]
 
 
 def data_fingerprint(*tables: LabelTable) -> str:
@@ -34,6 +44,34 @@ def check_composition(recipe: Recipe) -> None:
     check_augment(recipe.augment, recipe.preprocess)
     if recipe.features.cache and not recipe.model.frozen:
         raise UserError("features.cache: only a frozen backbone has features worth keeping; set model.frozen=true too")
+    deferred = recipe.loss.deferred_from
+    if deferred is not None and recipe.loss.class_weights == "none":
+        raise UserError(
+            "loss.deferred_from: there are no class weights to defer; set loss.class_weights too, or neither"
+        )
+    if deferred is not None and deferred > recipe.train.epochs:
+        raise UserError(
+            f"loss.deferred_from: epoch {deferred} never comes, as train.epochs is {recipe.train.epochs}; "
+            "set loss.class_weights=none if no class shall count more"
+        )
+
+
+def check_loss(options: LossOptions, schema: AttributeSchema, reporter: Reporter) -> None:
+    """Refuse weights of attributes and classes that the data do not have, before anything that takes time.
+
+    Warn of making up for rare classes twice.
+
+    Raises:
+        RecipeError: names the attribute or class, and the nearest that there is.
+    """
+    class_weights(np.zeros(schema.total, dtype=np.int64), schema, options.class_weights)
+    attribute_weights(options.attribute_weights, schema)
+    by_count = isinstance(options.class_weights, str) and options.class_weights != "none"
+    if options.name == "balanced_softmax" and options.tau > 0 and by_count:
+        reporter.warn(
+            "loss.name=balanced_softmax makes up for rare classes, and so does "
+            f"loss.class_weights={options.class_weights}; set loss.class_weights=none to do it once"
+        )
 
 
 def check_boxes(train_table: LabelTable, val_table: LabelTable, preprocess: Preprocess, reporter: Reporter) -> None:

@@ -55,7 +55,7 @@ class Fit:
         train_table: training images and targets.
         val_table: validation images and targets.
         loss: with class weights of the training table.
-        optimizer: over the module's trained parameters.
+        optimizer: over the module's trained parameters and the loss's own.
         options: of the recipe.
         accelerator: devices, precision and processes.
         save: writes a checkpoint of a state.
@@ -148,7 +148,7 @@ class Fit:
                 loaded.close()
                 self._save_and_stop(state)
         train = Metrics.from_confusions(state.matrices, schema, n=len(self.train_table))
-        validated = self.validate()
+        validated = self.validate(state.epoch)
         if validated is None:
             self._save_and_stop(state)
         val_loss, val_logits = validated
@@ -195,7 +195,8 @@ class Fit:
         schema, device = self.train_table.schema, self.accelerator.device
         targets = self.train_table.targets
         # Every process knows the labels of the whole batch, so the global denominators need no communication.
-        denominators = self.loss.denominators(*soft_targets(torch.from_numpy(targets[batch]).to(device), schema))
+        epoch = state.epoch
+        denominators = self.loss.denominators(*soft_targets(torch.from_numpy(targets[batch]).to(device), schema), epoch)
         exact = torch.float32 if device.type == "mps" else torch.float64
         total = torch.zeros((), dtype=exact, device=device)
         hits = torch.zeros(sum(size * size for size in schema.sizes), dtype=exact, device=device)
@@ -210,7 +211,7 @@ class Fit:
             with nullcontext() if last else self.accelerator.no_sync(self.module):
                 with self._precision():
                     logits = self.module(inputs.to(device)).float()
-                loss = self.loss(logits, soft, mask, denominators).total
+                loss = self.loss(logits, soft, mask, denominators, epoch).total
                 # Gradients are averaged over processes; the loss is a sum over them.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
             total += loss.detach().to(exact)
@@ -224,6 +225,7 @@ class Fit:
         flags = torch.tensor([self.stop_asked(), *broken], dtype=exact, device=device)
         summed = self.accelerator.reduce(torch.cat([total[None], flags, hits]), reduction="sum").cpu().numpy()
         value, stop, broken, counts = summed[0], summed[1], summed[2 : 2 + len(batch)], summed[2 + len(batch) :]
+        self._exchange_gradients_of_the_loss()
         norm = self._gradient_norm()
         if not np.isfinite(value) or not np.isfinite(norm):
             raise DataError(
@@ -238,13 +240,18 @@ class Fit:
         summed_matrices = [part.reshape(size, size) for part, size in zip(flat, schema.sizes, strict=True)]
         return _Step(float(value), summed_matrices, bool(stop))
 
+    def _exchange_gradients_of_the_loss(self) -> None:
+        """Average them over the processes, as is done for the module, of which the loss is no part."""
+        for parameter in self.loss.parameters():
+            parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
+
     def _gradient_norm(self) -> float:
         """The norm of the whole gradient, which is then clipped if the recipe says so."""
         limit = self.options.clip_norm if self.options.clip_norm is not None else float("inf")
         return float(torch.nn.utils.clip_grad_norm_(self.module.parameters(), limit))
 
     @torch.inference_mode()
-    def validate(self) -> tuple[float, npt.NDArray[np.float32]] | None:
+    def validate(self, epoch: int) -> tuple[float, npt.NDArray[np.float32]] | None:
         """Loss and logits `[N, ΣC]` of the whole validation table, shared out over the processes; None: stop asked."""
         table, schema, device = self.val_table, self.val_table.schema, self.accelerator.device
         self.module.eval()
@@ -271,7 +278,7 @@ class Fit:
         # Each row was filled by one process and is zero in the others.
         logits = self.accelerator.reduce(logits, reduction="sum")
         soft, mask = soft_targets(torch.from_numpy(table.targets).to(device), schema)
-        loss = self.loss(logits, soft, mask, self.loss.denominators(soft, mask)).total
+        loss = self.loss(logits, soft, mask, self.loss.denominators(soft, mask, epoch), epoch).total
         self.module.train()
         return float(loss), logits.cpu().numpy()
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,14 +12,29 @@ from gingham.training.options import TrainOptions
 __all__ = ["build_optimizer", "learning_rate_at", "set_learning_rate"]
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], options: TrainOptions) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019) over the parameters that are trained."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
+_LOSS_RATE = 100.0
+"""How much faster the loss's own parameters learn. Adam moves each parameter by about the learning rate a step, and a
+run has some hundred to some thousand steps of about 1e-4: a log-variance would stay where it began."""
+
+
+def build_optimizer(
+    parameters: Iterable[nn.Parameter], options: TrainOptions, *, of_loss: Iterable[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019) over the parameters that are trained.
+
+    Args:
+        parameters: of the network.
+        options: of the recipe.
+        of_loss: the loss's own, without weight decay and with a higher learning rate.
+    """
+    groups: list[dict[str, Any]] = [{"params": [parameter for parameter in parameters if parameter.requires_grad]}]
+    if own := list(of_loss):
+        groups.append({"params": own, "weight_decay": 0.0, "lr_scale": _LOSS_RATE})
     kind: type[torch.optim.Adam] | type[torch.optim.AdamW] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[
         options.optimizer
     ]
     return kind(
-        trained,
+        groups,
         lr=options.learning_rate,
         betas=options.betas,
         eps=options.epsilon,
@@ -43,6 +59,6 @@ def learning_rate_at(step: int, total_steps: int, options: TrainOptions) -> floa
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every parameter group."""
+    """Set the learning rate of every parameter group, times the group's `lr_scale` if it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("lr_scale", 1.0)

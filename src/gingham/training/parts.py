@@ -20,7 +20,7 @@ from gingham.models.network import Network, build_network
 from gingham.models.weights import input_statistics
 from gingham.progress import Reporter
 from gingham.storage import sha256_bytes
-from gingham.training.checks import check_boxes, check_composition, check_labels, data_fingerprint
+from gingham.training.checks import check_boxes, check_composition, check_labels, check_loss, data_fingerprint
 from gingham.training.inputs import FeatureNetwork, Inputs, PixelInputs, cached_inputs
 from gingham.training.intake import Intake, Rules, take_in
 from gingham.training.optim import build_optimizer
@@ -42,7 +42,7 @@ class Parts:
         network: the whole network, on its device.
         trained: what is trained: the network, or its head on cached features.
         module: `trained` as the accelerator prepared it.
-        optimizer: over the trained parameters.
+        optimizer: over the trained parameters, also the loss's own.
         loss: with class weights of the training table.
         inputs: what `module` is fed.
         accelerator: devices, precision and processes.
@@ -99,8 +99,10 @@ def prepare(
     )
     if not accelerator.is_main_process:
         reporter = Reporter()
+    labels = read_labels(data, recipe.data)
+    check_loss(recipe.loss, labels.schema, reporter)
     table, intake = take_in(
-        read_labels(data, recipe.data),
+        labels,
         rules,
         workers=recipe.train.workers,
         max_pixels=recipe.data.max_pixels,
@@ -123,7 +125,7 @@ def prepare(
     inputs = _inputs(recipe, network, train_table, val_table, preprocess, accelerator.device, weights_hash, reporter)
     trained: nn.Module = FeatureNetwork(network) if recipe.features.cache else network
     loss = AttributeLoss(recipe.loss, table.schema, torch.from_numpy(train_table.counts())).to(accelerator.device)
-    optimizer = build_optimizer(trained.parameters(), recipe.train)
+    optimizer = build_optimizer(trained.parameters(), recipe.train, of_loss=loss.parameters())
     # Initialisation is the same in all processes; from here on their dropout differs.
     torch.manual_seed(recipe.train.seed * 1_000_003 + accelerator.process_index + 1)
     module, optimizer = accelerator.prepare(trained, optimizer)

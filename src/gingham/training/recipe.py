@@ -31,6 +31,11 @@ _IN_FORCE_WITH: Mapping[str, tuple[str, Any]] = {
     "features.view_seed": ("features.cache", True),
     "features.limit_gb": ("features.cache", True),
     "loss.gamma": ("loss.name", "focal"),
+    "loss.alpha": ("loss.name", "focal"),
+    "loss.tau": ("loss.name", "balanced_softmax"),
+    "loss.margin": ("loss.name", "ldam"),
+    "loss.q": ("loss.name", "generalised_cross_entropy"),
+    "loss.beta": ("loss.class_weights", "effective_number"),
 }
 """Field or block -> the field that must have this value for it to matter. In a file, which is complete, it may stand
 idle; somebody who sets it expects an effect."""

@@ -36,7 +36,7 @@ from gingham.training.loop import Fit
 from gingham.training.parts import Parts, prepare
 from gingham.training.processes import lost_processes
 from gingham.training.recipe import Recipe, load_recipe
-from gingham.training.weights import load_best, load_trained, trained_tensors
+from gingham.training.weights import load_best, load_trained, named_parameters, trained_tensors
 
 __all__ = ["is_main_process", "resume", "train"]
 
@@ -168,8 +168,8 @@ class _Run:
         own = f"{parts.accelerator.process_index}:cpu"
         if [matrix.shape for matrix in state.matrices] not in ([], sizes) or own not in generators:
             raise BundleError(f"{path}: it does not fit the run's schema and processes; remove this checkpoint")
-        load_trained(parts.trained, weights)
-        restore_optimizer(parts.trained, parts.optimizer, optimizer)
+        load_trained(parts.trained, parts.loss, weights)
+        restore_optimizer(named_parameters(parts.trained, parts.loss), parts.optimizer, optimizer)
         restore_generators(generators, parts.accelerator)
         return state
 
@@ -196,12 +196,14 @@ class _Run:
         )
 
     def _trained_tensors(self) -> dict[str, Tensor]:
-        return trained_tensors(self.parts.trained, frozen_backbone=self.parts.recipe.model.frozen)
+        parts = self.parts
+        return trained_tensors(parts.trained, parts.loss, frozen_backbone=parts.recipe.model.frozen)
 
     def _save(self, state: TrainingState) -> None:
         parts = self.parts
         generators = gather_generators(parts.accelerator)
-        weights, optimizer = self._trained_tensors(), optimizer_tensors(parts.trained, parts.optimizer)
+        weights = self._trained_tensors()
+        optimizer = optimizer_tensors(named_parameters(parts.trained, parts.loss), parts.optimizer)
         if parts.accelerator.is_main_process:
             save_checkpoint(
                 self.out / CHECKPOINTS,
@@ -237,7 +239,7 @@ class _Run:
     def _finish(self, state: TrainingState) -> Metrics:
         """Measure the best epoch's weights as users will: from files, through the tagger. All processes wait for it."""
         parts = self.parts
-        load_best(parts.network, parts.trained, self.out, state.history, parts.reporter)
+        load_best(parts.network, parts.trained, parts.loss, self.out, state.history, parts.reporter)
         # Every process predicts, so that all return the metrics; one writes.
         main = parts.accelerator.is_main_process
         tagger = Tagger(

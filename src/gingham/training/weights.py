@@ -16,29 +16,45 @@ from gingham.training.folder import CHECKPOINTS
 from gingham.training.history import Epoch, best_epoch
 from gingham.training.recipe import Recipe
 
-__all__ = ["load_best", "load_trained", "start_from", "trained_tensors"]
+__all__ = ["load_best", "load_trained", "named_parameters", "start_from", "trained_tensors"]
+
+_LOSS = "loss."
+"""What the names of the loss's own parameters begin with, beside those of the network."""
 
 
-def trained_tensors(trained: nn.Module, *, frozen_backbone: bool) -> dict[str, Tensor]:
-    """What training changes: trained parameters, and buffers where the backbone is not frozen."""
+def named_parameters(trained: nn.Module, loss: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of the network, and with `loss.` before their names the loss's own."""
+    return {**dict(trained.named_parameters()), **dict(loss.named_parameters(prefix=_LOSS.removesuffix(".")))}
+
+
+def trained_tensors(trained: nn.Module, loss: nn.Module, *, frozen_backbone: bool) -> dict[str, Tensor]:
+    """What training changes: trained parameters, also the loss's, and buffers where the backbone is not frozen."""
     frozen = {name for name, parameter in trained.named_parameters() if not parameter.requires_grad}
     buffers = {name for name, _ in trained.named_buffers()} if frozen_backbone else set()
-    return {name: tensor for name, tensor in trained.state_dict().items() if name not in frozen and name not in buffers}
+    changed = {
+        name: tensor for name, tensor in trained.state_dict().items() if name not in frozen and name not in buffers
+    }
+    return {**changed, **loss.state_dict(prefix=_LOSS)}
 
 
-def load_trained(trained: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def load_trained(trained: nn.Module, loss: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put back what `trained_tensors` gave; the rest stays as it is."""
-    trained.load_state_dict({**trained.state_dict(), **weights})
+    own = {name: tensor for name, tensor in weights.items() if name.startswith(_LOSS)}
+    loss.load_state_dict({name.removeprefix(_LOSS): tensor for name, tensor in own.items()})
+    rest = {name: tensor for name, tensor in weights.items() if name not in own}
+    trained.load_state_dict({**trained.state_dict(), **rest})
 
 
-def load_best(network: Network, trained: nn.Module, out: Path, history: Sequence[Epoch], reporter: Reporter) -> None:
+def load_best(
+    network: Network, trained: nn.Module, loss: nn.Module, out: Path, history: Sequence[Epoch], reporter: Reporter
+) -> None:
     """Load the best epoch's weights from its checkpoint; where that is damaged, from `best/`, which has the same ones.
 
     Raises:
         BundleError: both are damaged.
     """
     try:
-        load_trained(trained, load_best_weights(out / CHECKPOINTS, history))
+        load_trained(trained, loss, load_best_weights(out / CHECKPOINTS, history))
     except BundleError as damage:
         best = best_epoch(history)
         try:
