@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gingham.data.augment import Augment, rng_for, view
+from gingham.data.augment import Augment, rng_for
 from gingham.data.preprocess import Preprocess
 from gingham.errors import RecipeError
+from gingham.training.views import view
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8))
 SMALL = Preprocess(size=12)
