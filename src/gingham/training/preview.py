@@ -88,7 +88,7 @@ def _mixed(recipe: Recipe, grid: tuple[int, int], names: Sequence[str], step: in
     batch = np.arange(len(names))
     mixing = draw_mixing(recipe.mix, recipe.train.seed, step, len(batch), grid)
     mixed = mixed_inputs(mixing, lambda rows: seen[torch.from_numpy(rows)], batch, batch, grid)
-    return [(_caption(mixing, names, number), mixed[number].numpy()) for number in batch]
+    return [(_caption(mixing, names, number), mixed[number].numpy()) for number in range(len(batch))]
 
 
 def _caption(mixing: Mixing | None, names: Sequence[str], number: int) -> str:

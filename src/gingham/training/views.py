@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional as ops
 
 from gingham.data.augment import Augment, check_augment, drawn_shape
 from gingham.data.preprocess import Preprocess, region_of, resized
-from gingham.training.trivial import WHITE, drawn_operation
+from gingham.training.trivial import OPERATIONS, WHITE, drawn_operation
 
 __all__ = ["view"]
 
@@ -58,9 +58,9 @@ def view(
     if augment.rotation:
         angle = (2 * turn - 1) * augment.rotation
         seen = ops.rotate(seen, angle, InterpolationMode.BILINEAR, fill=list(WHITE))
-    operation = drawn_operation(rng)
+    operation, strength = drawn_operation(rng)
     if augment.trivial_augment:
-        seen = operation(seen)
+        seen = OPERATIONS[operation][0](seen, strength)
     return _erased(np.array(seen), augment, rng)
 
 
