@@ -64,9 +64,9 @@ OPERATIONS: dict[str, tuple[_Operation, tuple[float, float], bool]] = {
     "autocontrast": (lambda image, strength: ops.autocontrast(image), (0.0, 0.0), False),
     "equalize": (lambda image, strength: ops.equalize(image), (0.0, 0.0), False),
 }
-"""Name -> operation on an RGB image, its weakest and strongest setting, and whether it may go the other way; the wide space of the
-paper's table 5. torchvision's `TrivialAugmentWide` draws from torch's global generator, so that only its operations are
-used here."""
+"""Name -> operation on an RGB image, its weakest and strongest setting, and whether it may go the other way: the wide
+space of the paper's table 5. torchvision's `TrivialAugmentWide` draws from torch's global generator, so that only its
+operations are used here."""
 
 
 def drawn_operation(rng: np.random.Generator) -> tuple[str, float]:
