@@ -33,7 +33,7 @@ def _record(data: Path, recipe: Recipe, folder: Path, processes: int) -> dict[st
 
 @pytest.mark.parametrize(
     ("backbone", "mix"),
-    [("test_vit", []), ("test_resnet", ["mix.mixup=1", "mix.cutmix=1", "mix.mode=element"])],
+    [("test_resnet", []), ("test_vit", ["mix.mixup=1", "mix.cutmix=1", "mix.mode=element"])],
 )
 def test_two_processes_take_the_steps_of_one(
     photos: Path, tiny: Callable[..., Recipe], tmp_path: Path, backbone: str, mix: list[str]
