@@ -145,6 +145,7 @@ def test_help_names_every_verb(gingham: Call, arguments: list[str]) -> None:
     assert code == 0
     verbs = [
         "audit",
+        "augment-preview",
         "train",
         "evaluate",
         "predict",
@@ -172,7 +173,7 @@ def test_every_verb_has_help(gingham: Call, verb: str) -> None:
 
 def test_unknown_verbs_and_options(refused: Refused) -> None:
     assert "no verb 'predcit'; did you mean 'predict'?" in refused("predcit")
-    assert "there are audit, train, evaluate, predict" in refused("xyzzy")
+    assert "there are audit, augment-preview, train" in refused("xyzzy")
     assert "--version" in refused("--versoin")
     assert "--out" in refused("demo", "--uot", "x")
 

@@ -91,6 +91,12 @@ def test_a_later_change_wins_and_values_are_yaml() -> None:
         (["model.head=linear", "model.query2label.heads=2"], "unless model.head is query2label"),
         (["model.frozen=true", "model.batchnorm=eval"], "unless model.frozen is false"),
         (["preprocess.box_margin=0"], "unless preprocess.region is box"),
+        (["augment.whole_image=0.5"], "unless preprocess.region is box"),
+        (["augment.crop_ratio=[1, 2]"], "unless augment.crop_area is set"),
+        (["augment.erasing_area=[0.1, 0.2]"], "unless augment.erasing is more than 0"),
+        (["mix.mode=element"], "unless mix.mixup or mix.cutmix is more than 0"),
+        (["mix.mixup=1", "mix.switch=0.2"], "unless mix.mixup and mix.cutmix are more than 0"),
+        (["mix.mixup=-1"], "mix.mixup"),
         (["model.head=query2lable"], "model.head"),
     ],
 )

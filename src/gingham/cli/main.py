@@ -24,6 +24,7 @@ _PLAIN = (ExitCode.BUG, ExitCode.INTERRUPTED)
 
 _VERBS = {
     "audit": ("gingham.cli.audit", "Look for faults in labelled photos."),
+    "augment-preview": ("gingham.cli.augment_preview", "Draw what training sees of some images."),
     "train": ("gingham.cli.train", "Train a tagger from labelled photos."),
     "evaluate": ("gingham.cli.evaluate", "Measure a tagger on a labelled split."),
     "predict": ("gingham.cli.predict", "Tag images and write a table."),

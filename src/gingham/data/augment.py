@@ -1,44 +1,92 @@
-"""Training views: a pure function of image, options and (seed, epoch, index)."""
+"""What training views are drawn from: the options, and random numbers that are functions of (seed, epoch, index)."""
+
+import math
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from gingham.data.preprocess import Preprocess, region_of, resized
+from gingham.data.preprocess import Preprocess
 from gingham.errors import RecipeError
 from gingham.options import Options
 
-__all__ = ["Augment", "check_augment", "rng_for", "view"]
+__all__ = ["Augment", "check_augment", "drawn_shape", "rng_for", "step_rng"]
 
-_STREAM = 1
-"""Keeps these streams apart from others of the same seed."""
+_VIEWS, _STEPS = 1, 2
+"""Keep these streams apart from others of the same seed."""
 
 
 class Augment(Options):
-    """How a training view differs from the evaluation view.
+    """How a training view differs from the evaluation view; in the order in which it happens.
 
     Attributes:
+        whole_image: probability that the whole image is looked at where `preprocess.region` is `box`.
         resize: the region becomes a square of so many pixels, by the mode of `preprocess`, and a square of
             `preprocess.size` is cut out of it anywhere; null = straight to that size, nothing is cut off.
+        crop_area: random resized crop: a rectangle with a share of the evaluation view's area between these two becomes
+            the view; null = none. It takes the place of `resize`, which must be null then.
+        crop_ratio: its width by its height, between these two, uniform in the logarithm.
         horizontal_flip: probability of mirroring left and right.
+        brightness: factor between 1 minus and 1 plus this, uniform; this and the next three happen in random order.
+        contrast: factor likewise.
+        saturation: factor likewise.
+        hue: shift between minus and plus this, as a share of the circle of hues.
+        rotation: by an angle between minus and plus so many degrees, uniform; corners become white.
+        trivial_augment: one of the 14 operations of TrivialAugment, with a random strength.
+        erasing: probability that a rectangle is filled with noise.
+        erasing_area: its share of the view's area, between these two, uniform.
+        erasing_ratio: its width by its height, between these two, uniform in the logarithm.
     """
 
+    whole_image: float = Field(default=0.0, ge=0, le=1)
     resize: int | None = Field(default=250, ge=1, le=4096)
+    crop_area: tuple[float, float] | None = None
+    crop_ratio: tuple[float, float] = (0.75, 1.3333)
     horizontal_flip: float = Field(default=0.5, ge=0, le=1)
+    brightness: float = Field(default=0.0, ge=0, le=1)
+    contrast: float = Field(default=0.0, ge=0, le=1)
+    saturation: float = Field(default=0.0, ge=0, le=1)
+    hue: float = Field(default=0.0, ge=0, le=0.5)
+    rotation: float = Field(default=0.0, ge=0, le=180)
+    trivial_augment: bool = False
+    erasing: float = Field(default=0.0, ge=0, le=1)
+    erasing_area: tuple[float, float] = (0.02, 0.33)
+    erasing_ratio: tuple[float, float] = (0.3, 3.3333)
+
+    @field_validator("crop_area", "erasing_area")
+    @classmethod
+    def _shares(cls, pair: tuple[float, float] | None) -> tuple[float, float] | None:
+        # A smaller crop would be blown up out of a handful of pixels.
+        if pair is not None and not 0.01 <= pair[0] <= pair[1] <= 1:
+            raise ValueError("two shares are needed, 0.01 <= smallest <= largest <= 1")
+        return pair
+
+    @field_validator("crop_ratio", "erasing_ratio")
+    @classmethod
+    def _ratios(cls, pair: tuple[float, float]) -> tuple[float, float]:
+        if not 0.1 <= pair[0] <= pair[1] <= 10:
+            raise ValueError("two ratios are needed, 0.1 <= smallest <= largest <= 10")
+        return pair
 
     @property
     def varies(self) -> bool:
         """Whether two views of one image can differ."""
-        return self.resize is not None or 0 < self.horizontal_flip < 1
+        chances = (self.whole_image, self.horizontal_flip)
+        changes = (self.rotation, self.brightness, self.contrast, self.saturation, self.hue, self.erasing)
+        crops = self.resize is not None or self.crop_area is not None
+        return crops or self.trivial_augment or any(0 < chance < 1 for chance in chances) or any(changes)
 
 
 def check_augment(augment: Augment, preprocess: Preprocess) -> None:
     """Check that views can be cut out.
 
     Raises:
-        RecipeError: `augment.resize` is smaller than `preprocess.size`.
+        RecipeError: `augment.resize` is smaller than `preprocess.size`, or there is `augment.crop_area` too.
     """
+    if augment.resize is not None and augment.crop_area is not None:
+        raise RecipeError(
+            "augment.crop_area and augment.resize both cut a view out of the image; set augment.resize=null, or "
+            "augment.crop_area=null"
+        )
     if augment.resize is not None and augment.resize < preprocess.size:
         raise RecipeError(
             f"augment.resize is {augment.resize}, less than preprocess.size {preprocess.size}; make it at least that, "
@@ -57,41 +105,41 @@ def rng_for(seed: int, epoch: int, index: int) -> np.random.Generator:
         epoch: or number of the view, 0 .. 2^64-1.
         index: of the image in its table, 0 .. 2^64-1.
     """
-    key = np.array([seed, _STREAM], dtype=np.uint64)
-    counter = np.array([0, 0, epoch, index], dtype=np.uint64)
+    return _stream(_VIEWS, seed, epoch, index)
+
+
+def step_rng(seed: int, step: int) -> np.random.Generator:
+    """The random numbers of the mixing in one optimiser step, counted from the run's first; as `rng_for`."""
+    return _stream(_STEPS, seed, 0, step)
+
+
+def _stream(stream: int, seed: int, high: int, low: int) -> np.random.Generator:
+    key = np.array([seed, stream], dtype=np.uint64)
+    counter = np.array([0, 0, high, low], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def view(
-    image: Image.Image,
-    box: npt.NDArray[np.float32] | None,
-    preprocess: Preprocess,
-    augment: Augment,
-    rng: np.random.Generator,
-) -> npt.NDArray[np.uint8]:
-    """One training view.
+def drawn_shape(
+    areas: tuple[float, float], ratios: tuple[float, float], rng: np.random.Generator
+) -> tuple[float, float] | None:
+    """Width and height of a random rectangle inside a square of side 1, as torchvision's `RandomResizedCrop` draws it.
+
+    The area is uniform, the ratio of width to height uniform in the logarithm; a rectangle that does not fit is drawn
+    anew, up to ten times.
 
     Args:
-        image: upright RGB.
-        box: `x1 y1 x2 y2` in pixels, or None or all NaN; see `Preprocess.apply`.
-        preprocess: size, resize mode, filter and region.
-        augment: what to vary.
-        rng: three numbers are drawn, whatever the options: top, left, flip.
+        areas: smallest and largest area.
+        ratios: smallest and largest width by height.
+        rng: twenty numbers are drawn, whatever comes out.
 
     Returns:
-        uint8 `[size, size, 3]`.
-
-    Raises:
-        DataError: the box does not overlap the image.
-        RecipeError: `augment.resize` is smaller than `preprocess.size`.
+        Width and height, at most 1; None if none fitted.
     """
-    check_augment(augment, preprocess)
-    down, right, flip = rng.random(3)
-    size = preprocess.size
-    side = augment.resize or size
-    pixels = np.array(resized(image, region_of(image, box, preprocess), preprocess, side))
-    top, left = int(down * (side - size + 1)), int(right * (side - size + 1))
-    pixels = pixels[top : top + size, left : left + size]
-    if flip < augment.horizontal_flip:
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+    low, high = (math.log(ratio) for ratio in ratios)
+    for first, second in rng.random((10, 2)):
+        area, ratio = areas[0] + first * (areas[1] - areas[0]), math.exp(low + second * (high - low))
+        # A little more than 1 is rounding: the whole square was asked for.
+        width, height = math.sqrt(area * ratio), math.sqrt(area / ratio)
+        if max(width, height) <= 1 + 1e-9:
+            return min(width, 1.0), min(height, 1.0)
+    return None

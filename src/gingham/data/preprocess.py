@@ -59,6 +59,11 @@ class Preprocess(Options):
             raise ValueError("a standard deviation must be greater than 0")
         return values
 
+    @property
+    def filter(self) -> Image.Resampling:
+        """Pillow's name of `interpolation`."""
+        return _FILTERS[self.interpolation]
+
     def apply(self, image: Image.Image, box: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.uint8]:
         """Cut the region out and resize it, in one step.
 
@@ -98,7 +103,7 @@ def region_of(image: Image.Image, box: npt.NDArray[np.float32] | None, preproces
 
 def resized(image: Image.Image, region: Region, preprocess: Preprocess, size: int) -> Image.Image:
     """The region as an image of `size` x `size` pixels, by the mode and filter of `preprocess`."""
-    resample = _FILTERS[preprocess.interpolation]
+    resample = preprocess.filter
     left, top, right, bottom = region
     width, height = right - left, bottom - top
     if preprocess.resize == "squash":

@@ -44,6 +44,16 @@ def check_composition(recipe: Recipe) -> None:
     check_augment(recipe.augment, recipe.preprocess)
     if recipe.features.cache and not recipe.model.frozen:
         raise UserError("features.cache: only a frozen backbone has features worth keeping; set model.frozen=true too")
+    if recipe.mix.used and recipe.features.cache and recipe.mix.level == "pixels":
+        raise UserError(
+            "mix.level is pixels, but with features.cache=true there are none while training; set mix.level=tokens, "
+            "which mixes the cached features, or features.cache=false"
+        )
+    if recipe.mix.used and not recipe.features.cache and recipe.mix.level == "tokens":
+        raise UserError(
+            "mix.level is tokens, but only cached features are mixed as tokens; set mix.level=pixels, or "
+            "features.cache=true"
+        )
     deferred = recipe.loss.deferred_from
     if deferred is not None and recipe.loss.class_weights == "none":
         raise UserError(

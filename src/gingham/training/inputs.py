@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from gingham.data.augment import Augment, rng_for, view
+from gingham.data.augment import Augment, rng_for
 from gingham.data.decode import MAX_PIXELS, decode
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
@@ -15,6 +15,7 @@ from gingham.inference.cached import backbone_features, box_of, content_keys
 from gingham.inference.features import FeatureOptions, FeatureStore
 from gingham.models.network import Network
 from gingham.progress import Reporter
+from gingham.training.views import view
 
 __all__ = ["CachedInputs", "FeatureNetwork", "Inputs", "PixelInputs", "cached_inputs"]
 
@@ -22,7 +23,15 @@ Indices = npt.NDArray[np.int64]
 
 
 class Inputs(Protocol):
-    """Two sources of batches, addressed by row of the training or validation table."""
+    """Two sources of batches, addressed by row of the training or validation table.
+
+    Attributes:
+        grid: rows and columns of an input: of pixels, or of tokens.
+    """
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """See the class."""
 
     def train(self, epoch: int, indices: Indices) -> Tensor:
         """Augmented inputs of training rows in one epoch, `[b, ...]`; a pure function of its arguments."""
@@ -46,6 +55,7 @@ class PixelInputs:
     ) -> None:
         self._train, self._val = train, val
         self._preprocess, self._augment, self._seed, self._max_pixels = preprocess, augment, seed, max_pixels
+        self.grid = (preprocess.size, preprocess.size)
 
     def train(self, epoch: int, indices: Indices) -> Tensor:
         """See `Inputs`. Raises `ImageError` for an unreadable image."""
@@ -81,10 +91,12 @@ class CachedInputs:
         train: number of training images.
         views: of each of them.
         seed: of the choice of a view.
+        grid: of the tokens.
     """
 
-    def __init__(self, store: FeatureStore, train: int, *, views: int, seed: int) -> None:
+    def __init__(self, store: FeatureStore, train: int, *, views: int, seed: int, grid: tuple[int, int]) -> None:
         self._store, self._train, self._views, self._seed = store, train, views, seed
+        self.grid = grid
 
     def train(self, epoch: int, indices: Indices) -> Tensor:
         """See `Inputs`."""
@@ -179,4 +191,4 @@ def cached_inputs(
         device=device,
         reporter=reporter,
     )
-    return CachedInputs(store, len(train), views=views, seed=seed)
+    return CachedInputs(store, len(train), views=views, seed=seed, grid=network.backbone.grid)

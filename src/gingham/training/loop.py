@@ -22,6 +22,7 @@ from gingham.training.checkpoint import TrainingState
 from gingham.training.history import Epoch, best_epoch
 from gingham.training.inputs import Inputs
 from gingham.training.interrupt import Stopped
+from gingham.training.mix import Mixing, MixOptions, draw_mixing, mixed_inputs, mixed_targets
 from gingham.training.optim import learning_rate_at, set_learning_rate
 from gingham.training.options import TrainOptions
 from gingham.training.order import Indices, batch_indices, sample_order, share, steps_per_epoch
@@ -57,6 +58,7 @@ class Fit:
         loss: with class weights of the training table.
         optimizer: over the module's trained parameters and the loss's own.
         options: of the recipe.
+        mix: of the recipe.
         accelerator: devices, precision and processes.
         save: writes a checkpoint of a state.
         on_epoch: called after each epoch with the history so far.
@@ -71,6 +73,7 @@ class Fit:
     loss: AttributeLoss
     optimizer: torch.optim.Optimizer
     options: TrainOptions
+    mix: MixOptions
     accelerator: Accelerator
     save: Callable[[TrainingState], None]
     on_epoch: Callable[[TrainingState], None]
@@ -128,10 +131,12 @@ class Fit:
             state.step_in_epoch, min(self.steps_per_epoch, self.total_steps - state.step + state.step_in_epoch)
         )
         batches = [batch_indices(order, step, self.options.batch_size) for step in remaining]
-        parts = [part for batch in batches for part in self._share(batch)]
+        parts = [
+            (state.step + number, batch, part) for number, batch in enumerate(batches) for part in self._share(batch)
+        ]
         epoch = state.epoch
         loaded = prefetch(
-            parts, lambda part: self._load(epoch, part), workers=self.options.workers, depth=2 * self.options.workers
+            parts, lambda part: self._load(epoch, *part), workers=self.options.workers, depth=2 * self.options.workers
         )
         self.module.train()
         best = best_epoch(state.history)
@@ -182,44 +187,53 @@ class Fit:
         return torch.autocast(self.accelerator.device.type, dtype=torch.bfloat16, enabled=bf16)
 
     def _share(self, batch: Indices) -> list[Indices]:
-        accelerator = self.accelerator
-        return share(batch, accelerator.process_index, accelerator.num_processes, self.options.accumulation)
+        """This process's micro-batches, as positions in the global batch."""
+        accelerator, positions = self.accelerator, np.arange(len(batch))
+        return share(positions, accelerator.process_index, accelerator.num_processes, self.options.accumulation)
 
-    def _load(self, epoch: int, part: Indices) -> tuple[Indices, Tensor]:
+    def _mixing(self, step: int, batch: Indices) -> Mixing | None:
+        return draw_mixing(self.mix, self.options.seed, step, len(batch), self.inputs.grid)
+
+    def _load(self, epoch: int, step: int, batch: Indices, part: Indices) -> tuple[Indices, Tensor]:
         # A process whose part of a small batch is empty still takes part in the gradient exchange: it sends
         # one image, without any weight.
-        return part, self.inputs.train(epoch, part if len(part) else np.zeros(1, dtype=np.int64))
+        if not len(part):
+            return part, self.inputs.train(epoch, np.zeros(1, dtype=np.int64))
+        mixing = self._mixing(step, batch)
+        return part, mixed_inputs(mixing, lambda rows: self.inputs.train(epoch, rows), batch, part, self.inputs.grid)
 
     def _step(self, state: TrainingState, batch: Indices, parts: list[tuple[Indices, Tensor]]) -> _Step:
         """One optimiser step on a global batch; what it returns is the same in all processes."""
         schema, device = self.train_table.schema, self.accelerator.device
         targets = self.train_table.targets
         # Every process knows the labels of the whole batch, so the global denominators need no communication.
-        epoch = state.epoch
-        denominators = self.loss.denominators(*soft_targets(torch.from_numpy(targets[batch]).to(device), schema), epoch)
+        soft, mask = soft_targets(torch.from_numpy(targets[batch]).to(device), schema)
+        counted = targets[batch]
+        if mixing := self._mixing(state.step, batch):
+            soft, mask = mixed_targets(mixing, soft, mask, schema)
+            counted = counted[mixing.dominant]
+        denominators = self.loss.denominators(soft, mask, state.epoch)
         exact = torch.float32 if device.type == "mps" else torch.float64
         total = torch.zeros((), dtype=exact, device=device)
         hits = torch.zeros(sum(size * size for size in schema.sizes), dtype=exact, device=device)
         broken = np.zeros(len(batch))
         for number, (part, inputs) in enumerate(parts):
-            soft, mask = soft_targets(torch.from_numpy(targets[part]).to(device), schema)
-            if not len(part):
-                soft = torch.zeros((1, schema.total), device=device)
-                mask = torch.zeros((1, len(schema)), device=device)
+            here = torch.from_numpy(part).to(device)
+            labels = (soft[here], mask[here]) if len(part) else (torch.zeros_like(soft[:1]), torch.zeros_like(mask[:1]))
             last = number == len(parts) - 1
             # Gradients of the processes are exchanged once a step, with the last micro-batch.
             with nullcontext() if last else self.accelerator.no_sync(self.module):
                 with self._precision():
                     logits = self.module(inputs.to(device)).float()
-                loss = self.loss(logits, soft, mask, denominators, epoch).total
+                loss = self.loss(logits, *labels, denominators, state.epoch).total
                 # Gradients are averaged over processes; the loss is a sum over them.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
             total += loss.detach().to(exact)
             if len(part):
                 outputs = logits.detach().cpu().numpy()
-                broken[np.isin(batch, part[_not_finite(outputs)])] = 1
+                broken[part[_not_finite(outputs)]] = 1
                 predicted = _best_classes(outputs, self.train_table)
-                matrices = confusion_matrices(targets[part], predicted, schema)
+                matrices = confusion_matrices(counted[part], predicted, schema)
                 hits += torch.from_numpy(np.concatenate([matrix.ravel() for matrix in matrices])).to(device)
         # One process may get a signal that the others don't: they all stop after the same step.
         flags = torch.tensor([self.stop_asked(), *broken], dtype=exact, device=device)

@@ -1,6 +1,6 @@
 """A recipe: every choice of a training run, complete and typed, in one YAML file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gingham.models.options import ModelOptions
 from gingham.options import Options, load_yaml
 from gingham.storage import write_text
 from gingham.training.builtin import recipe_text
+from gingham.training.mix import MixOptions
 from gingham.training.options import TrainOptions
 
 __all__ = ["Recipe", "load_recipe"]
@@ -24,6 +25,7 @@ __all__ = ["Recipe", "load_recipe"]
 
 _IN_FORCE_WITH: Mapping[str, tuple[str, Any]] = {
     "preprocess.box_margin": ("preprocess.region", "box"),
+    "augment.whole_image": ("preprocess.region", "box"),
     "model.batchnorm": ("model.frozen", False),
     "model.query2label": ("model.head", "query2label"),
     "model.linear": ("model.head", "linear"),
@@ -40,6 +42,8 @@ _IN_FORCE_WITH: Mapping[str, tuple[str, Any]] = {
 """Field or block -> the field that must have this value for it to matter. In a file, which is complete, it may stand
 idle; somebody who sets it expects an effect."""
 
+_MIXES = "mix.mixup or mix.cutmix is more than 0"
+
 
 class Recipe(Options):
     """All blocks of a recipe; each is defined beside the code that it configures."""
@@ -47,6 +51,7 @@ class Recipe(Options):
     data: DataOptions = DataOptions()
     preprocess: Preprocess = Preprocess()
     augment: Augment = Augment()
+    mix: MixOptions = MixOptions()
     model: ModelOptions = ModelOptions()
     features: FeatureOptions = FeatureOptions()
     loss: LossOptions = LossOptions()
@@ -63,6 +68,21 @@ class Recipe(Options):
     def write(self, path: Path) -> None:
         """Write the resolved recipe of a run. Raises `MachineError` when the disk refuses."""
         write_text(path, "# The complete recipe of this run, as resolved.\n" + self.to_yaml())
+
+
+_IN_FORCE_IF: Mapping[str, tuple[str, Callable[[Recipe], bool]]] = {
+    "augment.crop_ratio": ("augment.crop_area is set", lambda recipe: recipe.augment.crop_area is not None),
+    "augment.erasing_area": ("augment.erasing is more than 0", lambda recipe: recipe.augment.erasing > 0),
+    "augment.erasing_ratio": ("augment.erasing is more than 0", lambda recipe: recipe.augment.erasing > 0),
+    "mix.switch": (
+        "mix.mixup and mix.cutmix are more than 0",
+        lambda recipe: min(recipe.mix.mixup, recipe.mix.cutmix) > 0,
+    ),
+    "mix.probability": (_MIXES, lambda recipe: recipe.mix.used),
+    "mix.mode": (_MIXES, lambda recipe: recipe.mix.used),
+    "mix.level": (_MIXES, lambda recipe: recipe.mix.used),
+}
+"""Likewise, field -> what else must be so, in words and as a test."""
 
 
 def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
@@ -101,6 +121,9 @@ def _check_in_force(recipe: Recipe, change: str) -> None:
         if (field == name or field.startswith(f"{name}.")) and value != needed:
             needs = yaml.safe_dump(needed).split()[0]
             raise RecipeError(f"--set {change}: without effect unless {other} is {needs}; set that too, or neither")
+    condition = _IN_FORCE_IF.get(field)
+    if condition is not None and not condition[1](recipe):
+        raise RecipeError(f"--set {change}: without effect unless {condition[0]}; set that too, or neither")
 
 
 def _changed(values: Mapping[str, Any], change: str) -> dict[str, Any]:

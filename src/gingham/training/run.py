@@ -188,6 +188,7 @@ class _Run:
             loss=parts.loss,
             optimizer=parts.optimizer,
             options=parts.recipe.train,
+            mix=parts.recipe.mix,
             accelerator=parts.accelerator,
             save=self._save,
             on_epoch=self._after_epoch,

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gingham.data.augment import Augment, rng_for, view
+from gingham.data.augment import Augment, rng_for
 from gingham.data.preprocess import Preprocess
 from gingham.errors import RecipeError
+from gingham.training.views import view
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8))
 SMALL = Preprocess(size=12)
@@ -100,8 +101,26 @@ def test_flipping_does_not_move_the_crop() -> None:
 def test_options_that_cannot_be_combined() -> None:
     with pytest.raises(RecipeError, match=r"augment\.resize is 11, less than preprocess\.size 12"):
         look(Augment(resize=11))
-    with pytest.raises(RecipeError, match="horizontal_flip"):
-        Augment.parse({"horizontal_flip": 1.5})
+    with pytest.raises(RecipeError, match=r"both cut a view out of the image; set augment\.resize=null"):
+        look(Augment(resize=16, crop_area=(0.5, 1)))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("horizontal_flip", 1.5),
+        ("crop_area", [0.5, 0.2]),
+        ("crop_area", [0, 1]),
+        ("erasing_area", [0.5, 1.1]),
+        ("crop_ratio", [2, 1]),
+        ("erasing_ratio", [0, 1]),
+        ("hue", 0.6),
+        ("rotation", -3),
+    ],
+)
+def test_values_out_of_range(field: str, value: object) -> None:
+    with pytest.raises(RecipeError, match=field):
+        Augment.parse({field: value})
 
 
 @pytest.mark.parametrize(
@@ -112,6 +131,9 @@ def test_options_that_cannot_be_combined() -> None:
         ({"resize": None, "horizontal_flip": 0}, False),
         ({"resize": None, "horizontal_flip": 1}, False),
         ({"horizontal_flip": 0}, True),
+        ({"resize": None, "horizontal_flip": 0, "rotation": 1}, True),
+        ({"resize": None, "horizontal_flip": 0, "trivial_augment": True}, True),
+        ({"resize": None, "horizontal_flip": 0, "whole_image": 1}, False),
     ],
 )
 def test_whether_views_can_differ(values: dict[str, object], varies: bool) -> None:
