@@ -160,10 +160,10 @@ def test_the_mixed_loss_is_the_mixture_of_losses(
     for share, order in ((shares, np.arange(len(labels))), (1 - shares, mixing.partners)):
         for row in range(len(labels)):
             one = before[0][order[row]][None], before[1][order[row]][None]
-            expected += share[row] * loss(logits[row][None], *one, ones).per_attribute
-            weight += share[row] * loss.denominators(*one)
-    torch.testing.assert_close(loss.denominators(soft, mask), weight)
-    torch.testing.assert_close(loss(logits, soft, mask, ones).per_attribute, expected)
+            expected += share[row] * loss(logits[row][None], *one, ones, 0).per_attribute
+            weight += share[row] * loss.denominators(*one, 0)
+    torch.testing.assert_close(loss.denominators(soft, mask, 0), weight)
+    torch.testing.assert_close(loss(logits, soft, mask, ones, 0).per_attribute, expected)
 
 
 def test_a_share_of_one_is_the_identity() -> None:

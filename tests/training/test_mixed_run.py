@@ -68,9 +68,9 @@ def test_the_denominators_are_those_of_the_mixed_batch(
     calls: list[tuple[torch.Tensor, torch.Tensor]] = []
     forward = AttributeLoss.forward
 
-    def spy(self: AttributeLoss, logits, soft, mask, denominators):  # type: ignore[no-untyped-def]
-        calls.append((self.denominators(soft, mask), denominators))
-        return forward(self, logits, soft, mask, denominators)
+    def spy(self: AttributeLoss, logits, soft, mask, denominators, epoch):  # type: ignore[no-untyped-def]
+        calls.append((self.denominators(soft, mask, epoch), denominators))
+        return forward(self, logits, soft, mask, denominators, epoch)
 
     monkeypatch.setattr(AttributeLoss, "forward", spy)
     train(photos, tiny(*_BOTH, "train.accumulation=2", "train.max_steps=2"), tmp_path / "run", device="cpu")
