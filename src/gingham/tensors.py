@@ -1,5 +1,6 @@
 """Named tensors in files: safetensors only, with typed errors."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with machine_errors(path):
         # The library makes files that only their owner may read; these get the permissions of all others.
-        path.write_bytes(b"")
+        # Nothing is cut off: tensors that are saved may be mapped from a file of that name.
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
         permissions = path.stat().st_mode
         try:
             save_file(plain, path, dict(metadata) if metadata else None)
