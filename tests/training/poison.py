@@ -15,10 +15,10 @@ _load = Fit._load
 _steps = 0
 
 
-def _poisoned(self, epoch, part):  # type: ignore[no-untyped-def]
+def _poisoned(self, epoch, step, batch, part):  # type: ignore[no-untyped-def]
     global _steps
     _steps += 1
-    part, inputs = _load(self, epoch, part)
+    part, inputs = _load(self, epoch, step, batch, part)
     if _steps == 3 and self.accelerator.process_index == self.accelerator.num_processes - 1:
         inputs[0, 0, 0] = float("nan")
     return part, inputs

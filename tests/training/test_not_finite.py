@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from gingham.errors import DataError
 from gingham.training.checkpoint import newest_checkpoint
 from gingham.training.loop import Fit
+from gingham.training.order import Indices
 from gingham.training.recipe import Recipe
 from gingham.training.run import train
 
@@ -30,11 +30,11 @@ def test_the_image_is_named_and_the_step_not_taken(
     """In the second epoch, of three steps each."""
     load, poisoned, weights = Fit._load, list[int](), list[torch.Tensor]()
 
-    def broken(self: Fit, epoch: int, part: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:  # type: ignore[type-arg]
-        part, inputs = load(self, epoch, part)
+    def broken(self: Fit, epoch: int, step: int, batch: Indices, part: Indices) -> tuple[Indices, torch.Tensor]:
+        part, inputs = load(self, epoch, step, batch, part)
         if epoch == 1 and not poisoned:
             inputs[1, 0, 0] = value
-            poisoned.append(int(part[1]))
+            poisoned.append(int(batch[part[1]]))
         return part, inputs
 
     def norm(self: Fit) -> float:
