@@ -267,6 +267,7 @@ def test_every_field_is_tested() -> None:
         "train.precision",
         "train.clip_norm",
         "train.keep_checkpoints",
+        "train.choose",  # tests/training/test_choose.py
         "features.limit_gb",
         "mix.level",  # tests/training/test_mixed_run.py
     }
