@@ -193,6 +193,8 @@ _DATA: dict[str, tuple[str, dict[str, Any], Any]] = {
     "data.image_root": ("with.csv", _NAMED, "linked"),
     "data.val_fraction": ("without.csv", _NAMED, 0.4),
     "data.split_seed": ("without.csv", _NAMED, 5),
+    "data.folds": ("with.csv", _NAMED, 4),
+    "data.fold": ("with.csv", {**_NAMED, "folds": 3}, 1),
 }
 
 
