@@ -37,6 +37,17 @@ class StopAtOnce(Stop):
         return True
 
 
+class StopAt(Stop):
+    """Asks a run to stop at its n-th look: there is one after each step, batch of the validation, and epoch."""
+
+    def __init__(self, look: int) -> None:
+        self._looks = look
+
+    def asked(self) -> bool:
+        self._looks -= 1
+        return self._looks <= 0
+
+
 TRAINED = {"data": "a wardrobe", "training_images": 14, "epoch": 1}
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -30,6 +31,7 @@ __all__ = [
     "remove_directory",
     "sha256_bytes",
     "sha256_file",
+    "sha256_unchanged",
     "verify_manifest",
     "write_bytes",
     "write_json",
@@ -255,6 +257,20 @@ def sha256_file(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_unchanged(path: Path) -> str:
+    """As `sha256_file`, but read once in a process as long as the file keeps its size and times.
+
+    For files that are looked at again and again: photos and cached features in a row of runs. Raises `OSError`.
+    """
+    status = path.stat()
+    return _remembered_sha256(path.absolute(), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+@functools.lru_cache(maxsize=2**17)
+def _remembered_sha256(path: Path, *_status: int) -> str:
+    return sha256_file(path)
 
 
 def write_manifest(folder: Path) -> None:

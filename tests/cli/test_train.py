@@ -40,7 +40,7 @@ def test_a_run_from_the_command_line(gingham: Call, wardrobe: Path, tmp_path: Pa
     assert gingham("evaluate", out, "--data", wardrobe)[0] == 0
     code, stdout, stderr = gingham("train", "--resume", "--out", out)
     assert code == 0
-    assert "training is complete; its best epoch is measured again" in stderr
+    assert "training is complete; its model is measured again" in stderr
 
 
 def test_the_report_without_weights_says_how_to_get_them(

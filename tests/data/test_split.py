@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gingham.data.split import photo_groups, stratified_split
+from gingham.data.split import photo_groups, stratified_folds, stratified_split
 from gingham.errors import DataError
 from gingham.schema import AttributeSchema
 from tests.data.builders import photo
@@ -106,6 +106,61 @@ def test_a_class_in_one_group_alone_goes_whole_to_one_part() -> None:
     targets = np.array([[0], [0], [1], [1], [1], [1]])
     splits = stratified_split(targets, ONE, [0, 0, 1, 2, 3, 4], 0.2, 0)
     assert splits[0] == splits[1]
+
+
+@settings(deadline=None, max_examples=40)
+@given(labelled(TWO), st.integers(2, 5), st.integers(0, 1000), st.randoms())
+def test_folds_keep_groups_whole_whatever_the_order(
+    data: tuple[np.ndarray, list[int]], folds: int, seed: int, random: object
+) -> None:
+    targets, groups = data
+    try:
+        dealt = stratified_folds(targets, TWO, groups, folds, seed)
+    except DataError:
+        holders = [
+            len({group for group, label in zip(groups, targets[:, column].tolist(), strict=True) if label == value})
+            for column, size in enumerate(TWO.sizes)
+            for value in range(size)
+        ]
+        assert len(set(groups)) < folds or any(0 < count < folds for count in holders)
+        return
+    assert set(dealt.tolist()) == set(range(folds))
+    assert len(set(zip(groups, dealt.tolist(), strict=True))) == len(set(groups))
+    order = list(range(len(groups)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    shuffled = stratified_folds(targets[order], TWO, [groups[row] for row in order], folds, seed)
+    assert shuffled.tolist() == dealt[order].tolist()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(-1, 2), min_size=40, max_size=90), st.integers(2, 6), st.integers(0, 99))
+def test_every_fold_has_an_equal_share_of_a_class(labels: list[int], folds: int, seed: int) -> None:
+    # A class has enough examples for all folds, or none at all.
+    kept = [label if labels.count(label) >= folds else -1 for label in labels]
+    targets = np.array(kept, dtype=np.int64)[:, None]
+    dealt = stratified_folds(targets, ONE, range(len(kept)), folds, seed)
+    for label in (0, 1, 2):
+        shares = np.bincount(dealt[targets[:, 0] == label], minlength=folds)
+        assert np.ptp(shares) <= 1
+    assert np.ptp(np.bincount(dealt, minlength=folds)) <= 3
+
+
+def test_shares_of_several_attributes_are_equal_in_a_large_set() -> None:
+    generator = np.random.default_rng(0)
+    targets = np.stack([generator.choice(3, 2000, p=[0.01, 0.19, 0.8]), generator.integers(0, 2, 2000)], axis=1)
+    dealt = stratified_folds(targets, TWO, range(2000), 5, 0)
+    for column, size in enumerate(TWO.sizes):
+        for label in range(size):
+            assert np.ptp(np.bincount(dealt[targets[:, column] == label], minlength=5)) <= 2
+
+
+def test_a_fold_without_a_class_is_given_one_where_that_robs_nobody() -> None:
+    # One group has five of the seven reds; the other two reds must not end up in one fold.
+    targets = np.array([[0]] * 7 + [[1]] * 9)
+    groups = [0] * 5 + [1, 2] + list(range(3, 12))
+    for seed in range(20):
+        dealt = stratified_folds(targets, ONE, groups, 3, seed)
+        assert set(dealt[:7].tolist()) == {0, 1, 2}
 
 
 def test_nothing_to_split() -> None:

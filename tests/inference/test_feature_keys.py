@@ -5,17 +5,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from gingham.data.augment import Augment
 from gingham.data.formats import read_labels
 from gingham.data.preprocess import Preprocess
+from gingham.data.table import LabelTable
 from gingham.inference.features import FeatureOptions
 from gingham.models.network import Network
 from gingham.models.tensors import state_hash
 from gingham.progress import Bar, Reporter
-from gingham.training.inputs import cached_inputs
+from gingham.training.inputs import CachedInputs, cached_inputs
 from tests import tiny
 
 
@@ -46,22 +48,38 @@ def computed(
 ) -> int:
     """How many rows of 14 + 3 images had to be computed."""
     table = read_labels(data)
-    network = network or tiny.network()
     reporter = Counting()
-    cached_inputs(
+    options = FeatureOptions(cache=True, views=views, view_seed=view_seed)
+    parts = table.split("train"), table.split("val")
+    opened(*parts, options, reporter, network=network, preprocess=preprocess, augment=augment, seed=seed)
+    return reporter.rows
+
+
+def opened(
+    train: LabelTable,
+    val: LabelTable,
+    options: FeatureOptions,
+    reporter: Counting,
+    *,
+    network: Network | None = None,
+    preprocess: Preprocess | None = None,
+    augment: Augment = AUGMENT,
+    seed: int = 0,
+) -> CachedInputs:
+    network = network or tiny.network()
+    return cached_inputs(
         network,
         state_hash(network.backbone.state_dict()),
-        table.split("train"),
-        table.split("val"),
+        train,
+        val,
         preprocess or tiny.preprocess(),
         augment,
-        FeatureOptions(cache=True, views=views, view_seed=view_seed),
+        options,
         seed=seed,
         workers=1,
         device=torch.device("cpu"),
         reporter=reporter,
     )
-    return reporter.rows
 
 
 def test_each_of_them_changes_the_key(wardrobe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +100,10 @@ def test_each_of_them_changes_the_key(wardrobe: Path, tmp_path: Path, monkeypatc
     data.rename(moved)
     assert computed(moved) == 0  # the place does not count
     shutil.copy(moved / "img" / "00001.jpg", moved / "img" / "00000.jpg")
-    assert computed(moved) == 1  # its bytes do
+    assert computed(moved) == 0  # a copy has the features of the original
+    with (moved / "img" / "00000.jpg").open("ab") as stream:
+        stream.write(b" ")
+    assert computed(moved) == 1  # bytes do count
     (moved / "split" / "val_bbox.txt").write_text("10 10 90 90\n" * 3)
     assert computed(moved, preprocess=tiny.preprocess("box")) >= 3
 
@@ -95,3 +116,22 @@ def test_the_head_does_not_count(wardrobe: Path, tmp_path: Path, monkeypatch: py
         for parameter in network.head.parameters():
             parameter.add_(1)
     assert computed(wardrobe, network=network) == 0
+
+
+def test_an_image_keeps_its_features_wherever_it_stands(
+    wardrobe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over all folds each image needs each of its views once, and its evaluation view once."""
+    monkeypatch.setenv("GINGHAM_CACHE", str(tmp_path))
+    table, options, ears = read_labels(wardrobe), FeatureOptions(cache=True, views=2), Counting()
+    rows = np.random.default_rng(0).permutation(12)
+    seen: dict[tuple[int, int], bytes] = {}
+    for fold in range(3):
+        train, val = rows[np.arange(12) % 3 != fold], rows[np.arange(12) % 3 == fold]
+        inputs = opened(table.take(train), table.take(val), options, ears)
+        for number in range(2):
+            for place, row in enumerate(train.tolist()):
+                view = inputs._gather(np.array([number * len(train) + place])).numpy().tobytes()
+                assert seen.setdefault((row, number), view) == view
+    assert ears.rows == 12 * 2 + 12
+    assert len(set(seen.values())) == 24, "no two images, and no two views of one, have the same features"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gingham import storage
 from gingham.errors import MachineError, UserError
 from gingham.inference import features
 from gingham.inference.features import FeatureCache, FeatureStore
@@ -137,6 +138,27 @@ def test_a_flipped_bit_is_noticed_and_only_its_shard_computed_again(tmp_path: Pa
     assert len(computed) == 4
     assert np.array_equal(store.gather(np.arange(8)), before)
     assert open_rows(cache(tmp_path), keys)[1] == []
+
+
+def test_a_shard_is_read_once_in_a_process_to_see_whether_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    whole = storage.sha256_file
+
+    def spy(path: Path) -> str:
+        read.append(path.name)
+        return whole(path)
+
+    monkeypatch.setattr(storage, "sha256_file", spy)
+    keys = names(0, 8)
+    for _ in range(3):
+        open_rows(cache(tmp_path), keys)
+    shards = sorted(cache(tmp_path).folder.glob("*.npy"))
+    assert sorted(read) == [shard.name for shard in shards]
+    shards[0].write_bytes(shards[0].read_bytes())
+    open_rows(cache(tmp_path), keys)
+    assert read[2:] == [shards[0].name], "what was written since is read again"
 
 
 def test_wrong_rows_are_refused(tmp_path: Path) -> None:

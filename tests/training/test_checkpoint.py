@@ -8,21 +8,22 @@ from torch import nn
 from gingham.errors import BundleError
 from gingham.training.checkpoint import (
     TrainingState,
-    load_best_weights,
     load_checkpoint,
+    load_chosen_weights,
     newest_checkpoint,
     optimizer_tensors,
     restore_optimizer,
     save_checkpoint,
 )
 from gingham.training.history import Epoch
+from gingham.training.options import Choose
 
 
 def _epoch(number: int, rate: float) -> Epoch:
     return Epoch(number, 10 * number, 1e-4, 1.0, 0.5, 0.5, 1.0, rate, 0.5, 1.0)
 
 
-def _save(folder: Path, step: int, history: list[Epoch], keep: int = 2) -> Path:
+def _save(folder: Path, step: int, history: list[Epoch], keep: int = 2, choose: Choose = "best") -> Path:
     state = TrainingState(len(history), step, 3, history, loss_sum=0.1 + 0.2, matrices=[np.eye(2, dtype=np.int64)])
     return save_checkpoint(
         folder,
@@ -32,6 +33,7 @@ def _save(folder: Path, step: int, history: list[Epoch], keep: int = 2) -> Path:
         state=state,
         identity={"recipe": "abc", "processes": 1},
         keep=keep,
+        choose=choose,
     )
 
 
@@ -57,7 +59,17 @@ def test_the_newest_ones_and_the_best_are_kept(tmp_path: Path) -> None:
         history.append(_epoch(number, rate))
         _save(tmp_path, 10 * number, history)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000020", "step-000000040", "step-000000050"]
-    assert load_best_weights(tmp_path, history)["weight"].tolist() == [20.0] * 3
+    assert load_chosen_weights(tmp_path, history, "best")["weight"].tolist() == [20.0] * 3
+
+
+def test_where_the_last_epoch_is_chosen_only_the_newest_ones_are_kept(tmp_path: Path) -> None:
+    history = [_epoch(1, 0.9), _epoch(2, 0.1)]
+    for number in (1, 2):
+        _save(tmp_path, 10 * number, history[:number], keep=1, choose="last")
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000020"]
+    _save(tmp_path, 25, history, keep=1, choose="last")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000020", "step-000000025"]
+    assert load_chosen_weights(tmp_path, history, "last")["weight"].tolist() == [20.0] * 3
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "state.json", "manifest.json"])

@@ -193,6 +193,8 @@ _DATA: dict[str, tuple[str, dict[str, Any], Any]] = {
     "data.image_root": ("with.csv", _NAMED, "linked"),
     "data.val_fraction": ("without.csv", _NAMED, 0.4),
     "data.split_seed": ("without.csv", _NAMED, 5),
+    "data.folds": ("with.csv", _NAMED, 4),
+    "data.fold": ("with.csv", {**_NAMED, "folds": 3}, 1),
 }
 
 
@@ -267,6 +269,7 @@ def test_every_field_is_tested() -> None:
         "train.precision",
         "train.clip_norm",
         "train.keep_checkpoints",
+        "train.choose",  # tests/training/test_choose.py
         "features.limit_gb",
         "mix.level",  # tests/training/test_mixed_run.py
     }

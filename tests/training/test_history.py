@@ -3,7 +3,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from gingham.training.history import Epoch, EventWriter, best_epoch, columns, write_history
+from gingham.training.history import Epoch, EventWriter, best_epoch, chosen_epoch, columns, write_history
 
 _ROW = Epoch(1, 10, 1e-4, 2.5, 0.25, 0.5, 2.25, 0.1 + 0.2, 0.5, 3.0)
 
@@ -16,6 +16,14 @@ def test_the_best_epoch_is_the_earliest_of_the_highest() -> None:
     assert best.epoch == 3
     assert best_epoch([]) is None
     assert best_epoch([history[1]]) is None
+
+
+def test_the_chosen_epoch_is_the_best_or_the_last() -> None:
+    history = [replace(_ROW, epoch=number, val_mean_class_accuracy=rate) for number, rate in ((1, 0.5), (2, None))]
+    assert chosen_epoch(history, "best") is history[0]
+    assert chosen_epoch(history, "last") is history[1]
+    assert chosen_epoch(history[1:], "best") is None
+    assert chosen_epoch([], "last") is None
 
 
 def test_csv_holds_the_exact_numbers(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -6,12 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gingham.data.augment import rng_for
 from gingham.data.decode import decode
 from gingham.data.formats import read_labels
 from gingham.errors import UserError
 from gingham.training import preview
 from gingham.training.preview import augment_preview
 from gingham.training.recipe import Recipe
+from gingham.training.views import view
 
 Tiny = Callable[..., Recipe]
 
@@ -68,6 +71,12 @@ def test_cached_views_are_those_that_are_kept(
     recipe = tiny("model.frozen=true", "features.cache=true", "features.views=2", "mix.level=tokens", "mix.mixup=1")
     cells = _cells(photos, recipe, tmp_path / "sheet.png", monkeypatch, images=2, views=4)
     assert [len(line) for line in cells] == [3, 5, 3, 5]
+    table = read_labels(photos).split("train")
+    content = int(hashlib.sha256(table.path(0).read_bytes()).hexdigest()[:16], 16)
+    shown = cells[0][2]
+    assert shown is not None
+    kept = view(decode(table.path(0)), None, recipe.preprocess, recipe.augment, rng_for(0, 1, content))
+    np.testing.assert_array_equal(shown[1], kept)
 
 
 def test_what_cannot_be_trained_is_not_shown(photos: Path, tiny: Tiny, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ import torch
 
 from gingham.audit.label_errors import label_errors, pooled_features, require_cleanlab
 from gingham.audit.labels import class_counts, new_combinations, unlabelled_counts
-from gingham.audit.pictures import boxes_outside, odd_images, same_pictures, unreadable_images
+from gingham.audit.pictures import boxes_outside, duplicate_pairs, odd_images, unreadable_images
 from gingham.audit.report import AttributeErrors, Report
 from gingham.data.decode import MAX_PIXELS
+from gingham.data.duplicates import same_pictures
 from gingham.data.facts import ImageFacts
 from gingham.data.survey import survey
 from gingham.data.table import LabelTable
@@ -48,7 +49,7 @@ def audit(
         require_cleanlab()
     reporter = reporter or Reporter()
     found = survey(table.paths(), workers=workers, max_pixels=max_pixels, reporter=reporter)
-    groups, pairs, group_of = same_pictures(table, found)
+    same = same_pictures(found)
     boxes = boxes_outside(table, found)
     errors: dict[str, AttributeErrors] | None = None
     if bundle is not None:
@@ -70,15 +71,15 @@ def audit(
             device=device or torch.device("cpu"),
             reporter=reporter,
         )
-        errors = label_errors(used, features, np.array(group_of)[rows].tolist(), reporter=reporter)
+        errors = label_errors(used, features, np.array(same.group_of)[rows].tolist(), reporter=reporter)
     return Report(
         data=printable(table.source),
         model=None if bundle is None else printable(str(bundle.path)),
         splits={name: table.splits.count(name) for name in table.split_names},
         unreadable=unreadable_images(table, found),
         odd=odd_images(table, found),
-        identical=[tuple(table.images[row] for row in group) for group in groups],
-        pairs=pairs,
+        identical=[tuple(table.images[row] for row in group) for group in same.identical],
+        pairs=duplicate_pairs(table, same),
         classes=class_counts(table),
         unlabelled=unlabelled_counts(table),
         combinations=new_combinations(table),

@@ -6,13 +6,13 @@ from itertools import combinations, product
 import numpy as np
 
 from gingham.audit.report import BoxOutside, Odd, Pair, Unreadable
-from gingham.data.duplicates import identical_groups, near_duplicates
-from gingham.data.facts import ODDITIES, THUMBNAIL, ImageFacts, oddities
+from gingham.data.duplicates import SamePictures
+from gingham.data.facts import ODDITIES, ImageFacts, oddities
 from gingham.data.table import LabelTable
 from gingham.errors import ImageError
 from gingham.schema import UNLABELLED
 
-__all__ = ["boxes_outside", "odd_images", "same_pictures", "unreadable_images"]
+__all__ = ["boxes_outside", "duplicate_pairs", "odd_images", "unreadable_images"]
 
 Found = Sequence[ImageFacts | ImageError]
 
@@ -44,35 +44,14 @@ def odd_images(table: LabelTable, found: Found) -> list[Odd]:
     return sorted(odd, key=lambda entry: order.index(entry.kind))
 
 
-def same_pictures(table: LabelTable, found: Found) -> tuple[list[list[int]], list[Pair], list[int]]:
-    """Find images that show the same picture.
-
-    Args:
-        table: N images.
-        found: what is known of them.
-
-    Returns:
-        Groups of rows with identical pixels; pairs, identical and near; and for each row the number of its group, such
-        that rows of one picture, identical or near, directly or through others, have the same number.
-    """
-    rows = [row for row, entry in enumerate(found) if isinstance(entry, ImageFacts)]
-    facts = [entry for entry in found if isinstance(entry, ImageFacts)]
-    groups = [[rows[place] for place in group] for group in identical_groups([entry.pixels for entry in facts])]
-    members = {group[0]: group for group in groups}
-    copies = {row for group in groups for row in group[1:]}
-    single = [(row, entry.thumbnail) for row, entry in zip(rows, facts, strict=True) if row not in copies]
-    thumbnails = np.frombuffer(b"".join(thumbnail for _, thumbnail in single), dtype=np.uint8)
-    pairs = [_pair(table, pair, 1.0, False) for group in groups for pair in combinations(group[:_PAIRED], 2)]
-    joined = _Union(len(table))
-    for group in groups:
-        for row in group[1:]:
-            joined.join(group[0], row)
-    for twins in near_duplicates(thumbnails.reshape(-1, THUMBNAIL, THUMBNAIL)):
-        first, second = single[twins.first][0], single[twins.second][0]
-        joined.join(first, second)
-        mine, theirs = (members.get(row, [row])[:_PAIRED] for row in (first, second))
+def duplicate_pairs(table: LabelTable, same: SamePictures) -> list[Pair]:
+    """The pairs of images that show the same picture, first the identical ones."""
+    pairs = [_pair(table, pair, 1.0, False) for group in same.identical for pair in combinations(group[:_PAIRED], 2)]
+    members = {group[0]: group for group in same.identical}
+    for twins in same.twins:
+        mine, theirs = (members.get(row, [row])[:_PAIRED] for row in (twins.first, twins.second))
         pairs += [_pair(table, pair, twins.similarity, twins.mirrored, near=True) for pair in product(mine, theirs)]
-    return groups, pairs, [joined.root(row) for row in range(len(table))]
+    return pairs
 
 
 def boxes_outside(table: LabelTable, found: Found) -> list[BoxOutside]:
@@ -109,20 +88,3 @@ def _pair(table: LabelTable, rows: tuple[int, int], similarity: float, mirrored:
         mirrored,
         differing,
     )
-
-
-class _Union:
-    """Disjoint sets of the numbers 0 .. count - 1; the root of a set is its smallest member."""
-
-    def __init__(self, count: int) -> None:
-        self._above = list(range(count))
-
-    def root(self, number: int) -> int:
-        while self._above[number] != number:
-            self._above[number] = self._above[self._above[number]]
-            number = self._above[number]
-        return number
-
-    def join(self, one: int, other: int) -> None:
-        low, high = sorted((self.root(one), self.root(other)))
-        self._above[high] = low

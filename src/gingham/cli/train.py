@@ -96,5 +96,5 @@ def command(
         ) from failure
     if is_main_process():
         print_result(metrics_table(metrics))
-        reporter.say(f"run: {out} (best model in {out / 'best'}, curves in {out / 'curves.png'})")
+        reporter.say(f"run: {out} (model in {out / 'best'}, curves in {out / 'curves.png'})")
     return ExitCode.DONE

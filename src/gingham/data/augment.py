@@ -103,7 +103,7 @@ def rng_for(seed: int, epoch: int, index: int) -> np.random.Generator:
     Args:
         seed: of the run, 0 .. 2^64-1.
         epoch: or number of the view, 0 .. 2^64-1.
-        index: of the image in its table, 0 .. 2^64-1.
+        index: of the image in its table, or what its content is numbered by, 0 .. 2^64-1.
     """
     return _stream(_VIEWS, seed, epoch, index)
 

@@ -18,7 +18,6 @@ __all__ = ["deepfashion_schema", "find_lists", "read_deepfashion"]
 _BUILTIN = "deepfashion"
 _CLASS_LIST = "list_attr_cloth.txt"
 _TABLE_OPTIONS = ("image_column", "attributes", "ignore_columns", "split_column", "box_columns")
-_SPLIT_OPTIONS = ("val_fraction", "split_seed")
 
 
 def find_lists(data: Path) -> Path | None:
@@ -44,7 +43,7 @@ def read_deepfashion(data: Path, options: DataOptions) -> LabelTable:
     if lists is None:
         raise DataError(f"{data}: no train.txt, val.txt or test.txt in it, nor in its folders split or Anno_fine")
     refuse_unused(options, _TABLE_OPTIONS, f"{data} is in the DeepFashion layout, which has no columns")
-    refuse_unused(options, _SPLIT_OPTIONS, f"{data} is in the DeepFashion layout, which is split already")
+    refuse_unused(options, options.split_options, f"{data} is in the DeepFashion layout, which is split already")
     schema = deepfashion_schema(lists, options)
     images: list[str] = []
     places: list[str] = []

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Twins", "identical_groups", "near_duplicates", "perceptual_hash"]
+from gingham.data.facts import THUMBNAIL, ImageFacts
+from gingham.errors import ImageError
+
+__all__ = ["SamePictures", "Twins", "identical_groups", "near_duplicates", "perceptual_hash", "same_pictures"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -43,6 +46,43 @@ class Twins:
     second: int
     similarity: float
     mirrored: bool
+
+
+@dataclass(frozen=True)
+class SamePictures:
+    """Which of N images show the same picture.
+
+    Attributes:
+        identical: rows with identical pixels, group by group, in the order of their first rows.
+        twins: near duplicates by row, where the first of an identical group stands for all of it.
+        group_of: for each image the first row of its group; images of one picture, identical or near, directly or
+            through others, are one group.
+    """
+
+    identical: list[list[int]]
+    twins: list[Twins]
+    group_of: list[int]
+
+
+def same_pictures(found: Sequence[ImageFacts | ImageError]) -> SamePictures:
+    """Find images that show the same picture, from what is known of each; one that cannot be read is a group alone."""
+    rows = [row for row, entry in enumerate(found) if isinstance(entry, ImageFacts)]
+    facts = [entry for entry in found if isinstance(entry, ImageFacts)]
+    groups = [[rows[place] for place in group] for group in identical_groups([entry.pixels for entry in facts])]
+    copies = {row for group in groups for row in group[1:]}
+    single = [(row, entry.thumbnail) for row, entry in zip(rows, facts, strict=True) if row not in copies]
+    thumbnails = np.frombuffer(b"".join(thumbnail for _, thumbnail in single), dtype=np.uint8)
+    twins = [
+        Twins(single[pair.first][0], single[pair.second][0], pair.similarity, pair.mirrored)
+        for pair in near_duplicates(thumbnails.reshape(-1, THUMBNAIL, THUMBNAIL))
+    ]
+    joined = _Union(len(found))
+    for group in groups:
+        for row in group[1:]:
+            joined.join(group[0], row)
+    for pair in twins:
+        joined.join(pair.first, pair.second)
+    return SamePictures(groups, twins, [joined.root(row) for row in range(len(found))])
 
 
 def identical_groups(keys: Sequence[Hashable]) -> list[list[int]]:
@@ -132,3 +172,20 @@ def _normalised(thumbnail: npt.NDArray[np.uint8]) -> Floats:
 def _local_difference(difference: Floats) -> float:
     patches = np.lib.stride_tricks.sliding_window_view(difference, (_PATCH, _PATCH))
     return float(np.abs(patches.mean(axis=(2, 3))).max())
+
+
+class _Union:
+    """Disjoint sets of the numbers 0 .. count - 1; the root of a set is its smallest member."""
+
+    def __init__(self, count: int) -> None:
+        self._above = list(range(count))
+
+    def root(self, number: int) -> int:
+        while self._above[number] != number:
+            self._above[number] = self._above[self._above[number]]
+            number = self._above[number]
+        return number
+
+    def join(self, one: int, other: int) -> None:
+        low, high = sorted((self.root(one), self.root(other)))
+        self._above[high] = low

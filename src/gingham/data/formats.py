@@ -5,10 +5,12 @@ from pathlib import Path
 from gingham.data.columns import READERS
 from gingham.data.deepfashion import deepfashion_schema, find_lists, read_deepfashion
 from gingham.data.folder import list_images
+from gingham.data.folds import dealt
 from gingham.data.options import DataOptions, refuse_unused
 from gingham.data.table import LabelTable
 from gingham.data.tables import infer_table_schema, read_table
 from gingham.errors import DataError
+from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 
 __all__ = ["infer_schema", "list_images", "read_labels"]
@@ -17,12 +19,15 @@ _DEFAULTS = DataOptions()
 _TABLE_STEMS = ("labels", "images")
 
 
-def read_labels(data: Path, options: DataOptions = _DEFAULTS) -> LabelTable:
+def read_labels(data: Path, options: DataOptions = _DEFAULTS, *, reporter: Reporter | None = None) -> LabelTable:
     """Read labelled photos: a folder in the DeepFashion layout, a table, or a folder with one table at its top.
+
+    With `options.folds` the images are looked at too, as near duplicates stay together.
 
     Args:
         data: a folder, or a `.csv`, `.parquet` or `.jsonl` file.
         options: how to read it.
+        reporter: hears of progress.
 
     Returns:
         The table; every image file in it exists.
@@ -31,10 +36,13 @@ def read_labels(data: Path, options: DataOptions = _DEFAULTS) -> LabelTable:
         DataError: nothing of that kind is there, or something in it is wrong; names file and line.
         RecipeError: an option has no effect on this kind of data, or contradicts another.
         SchemaError: the schema file is missing or malformed.
+        MachineError: there are folds, and the cache folder cannot be written.
     """
     if data.is_dir() and find_lists(data) is not None:
-        return read_deepfashion(data, options)
-    return read_table(_table_file(data), options)
+        table = read_deepfashion(data, options)
+    else:
+        table = read_table(_table_file(data), options)
+    return dealt(table, options, reporter or Reporter())
 
 
 def infer_schema(data: Path, options: DataOptions = _DEFAULTS) -> AttributeSchema:

@@ -1,6 +1,6 @@
 """The `data:` block of a recipe: how label files are to be read."""
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from gingham.data.decode import MAX_PIXELS
 from gingham.errors import RecipeError
@@ -24,7 +24,10 @@ class DataOptions(Options):
             split at random, stratified by class.
         box_columns: the four columns of a box, in pixels of the upright image; null = x1, y1, x2, y2 if all are there.
         val_fraction: share of the images that a random split puts into `val`.
-        split_seed: seed of the random split.
+        split_seed: seed of the random split, or of the folds.
+        folds: the images of `train` and `val` together are dealt into so many folds, stratified by class, with
+            near duplicates in one fold; `test` stays as it is. null = the splits as they are.
+        fold: which of the folds is `val`, from 0; the others are `train`.
         image_root: folder that the image paths are relative to; null = the folder of the table or data set.
         max_pixels: larger images (width x height) are refused, before they are decoded.
     """
@@ -38,6 +41,8 @@ class DataOptions(Options):
     box_columns: tuple[str, str, str, str] | None = None
     val_fraction: float = Field(default=0.2, gt=0, lt=1)
     split_seed: int = Field(default=0, ge=0)
+    folds: int | None = Field(default=None, ge=2)
+    fold: int = Field(default=0, ge=0)
     image_root: str | None = None
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
@@ -54,6 +59,19 @@ class DataOptions(Options):
         if names is not None and len(set(names)) != 4:
             raise ValueError("name four different columns: left, top, right, bottom")
         return names
+
+    @field_validator("fold")
+    @classmethod
+    def _one_of_them(cls, fold: int, info: ValidationInfo) -> int:
+        folds = info.data.get("folds")
+        if folds is not None and fold >= folds:
+            raise ValueError(f"there are {folds} folds, numbered from 0 to {folds - 1}")
+        return fold
+
+    @property
+    def split_options(self) -> tuple[str, ...]:
+        """The fields that matter only where images are split at random."""
+        return ("val_fraction", "split_seed") if self.folds is None else ("val_fraction",)
 
 
 def refuse_unused(options: DataOptions, names: tuple[str, ...], reason: str) -> None:

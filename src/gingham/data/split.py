@@ -1,4 +1,4 @@
-"""A random split that is stratified over all attributes at once and keeps identical photos together."""
+"""Random splits and folds that are stratified over all attributes at once and keep groups of photos together."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from gingham.errors import DataError
 from gingham.schema import UNLABELLED, AttributeSchema
 from gingham.storage import sha256_file
 
-__all__ = ["photo_groups", "stratified_split"]
+__all__ = ["photo_groups", "stratified_folds", "stratified_split"]
 
 
 def photo_groups(paths: Sequence[Path], names: Sequence[str]) -> list[str]:
@@ -70,17 +70,61 @@ def stratified_split(
     Raises:
         DataError: fewer than two groups, so that there is nothing to split.
     """
+    group_of, count = _ordered(groups, seed)
+    if count < 2:
+        raise DataError(f"cannot split {len(group_of)} images of {count} different photos into train and val")
+    content = _group_contents(targets, schema, group_of, count)
+    totals = content.sum(axis=0)
+    wanted_by_val = totals * val_fraction
+    several = (content > 0).sum(axis=0) >= 2
+    wanted_by_val[several] = np.clip(wanted_by_val[several], 1, totals[several] - 1)
+    part_of = _deal(content, np.stack([totals - wanted_by_val, wanted_by_val]))
+    return tuple(("train", "val")[part] for part in part_of[group_of])
+
+
+def stratified_folds(
+    targets: npt.NDArray[np.int64], schema: AttributeSchema, groups: Sequence[Any], folds: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """Deal images into folds, each with an equal share of every class of every attribute, as `stratified_split` does.
+
+    Args:
+        targets: `[N, K]`, -1 = not labelled.
+        schema: what they mean.
+        groups: N names; rows of equal name stay together.
+        folds: how many, at least 2.
+        seed: another seed gives other folds.
+
+    Returns:
+        The fold of each row, `[N]`, 0 .. folds-1.
+
+    Raises:
+        DataError: fewer groups than folds, or a class with examples in fewer groups than folds.
+    """
+    group_of, count = _ordered(groups, seed)
+    if count < folds:
+        raise DataError(
+            f"{len(group_of)} images of {count} different photos are too few for data.folds={folds}; "
+            "set it to fewer folds, or to null"
+        )
+    content = _group_contents(targets, schema, group_of, count)
+    occurrences = (content > 0).sum(axis=0)
+    rare = [f"{name} ({n})" for name, n in zip(schema.columns, occurrences[:-1], strict=True) if 0 < n < folds]
+    if rare:
+        raise DataError(
+            f"classes with too few different photos for data.folds={folds}: {', '.join(rare)}; each fold needs one; "
+            "set it to fewer folds or null, or leave these labels out with data.unlabelled"
+        )
+    part_of = _deal(content, np.tile(content.sum(axis=0) / folds, (folds, 1)))
+    return part_of[group_of]
+
+
+def _ordered(groups: Sequence[Any], seed: int) -> tuple[npt.NDArray[np.int64], int]:
+    """The group of each row by its number in an order that only names and seed decide, and how many there are."""
     names = [str(group) for group in groups]
     # Ordered by a hash of the name, not shuffled: independent of the order of rows and of any generator's version.
     order = sorted(set(names), key=lambda name: hashlib.sha256(f"{seed}\n{name}".encode("utf-8", "replace")).digest())
-    if len(order) < 2:
-        raise DataError(f"cannot split {len(names)} images of {len(order)} different photos into train and val")
     position = {name: number for number, name in enumerate(order)}
-    group_of = np.array([position[name] for name in names])
-    content = _group_contents(targets, schema, group_of, len(order))
-    in_val = _deal(content, val_fraction)
-    _repair(content, in_val)
-    return tuple("val" if in_val[group] else "train" for group in group_of)
+    return np.array([position[name] for name in names], dtype=np.int64), len(order)
 
 
 def _group_contents(
@@ -88,7 +132,7 @@ def _group_contents(
 ) -> npt.NDArray[np.int64]:
     """Images of each class in each group, `[G, ΣC + 1]`; the last column counts all images, as if a class of its own.
 
-    That column makes the parts' sizes right, deals the images without labels, and keeps either part from being empty.
+    That column makes the parts' sizes right, deals the images without labels, and keeps every part from being empty.
     """
     content = np.zeros((count, schema.total + 1), dtype=np.int64)
     for column, part in enumerate(schema.slices):
@@ -98,43 +142,42 @@ def _group_contents(
     return content
 
 
-def _deal(content: npt.NDArray[np.int64], val_fraction: float) -> npt.NDArray[np.bool_]:
-    """Which groups go to val, `[G]`: iterative stratification of groups `[G, L]`."""
-    totals = content.sum(axis=0)
-    wanted_by_val = totals * val_fraction
-    several = (content > 0).sum(axis=0) >= 2
-    wanted_by_val[several] = np.clip(wanted_by_val[several], 1, totals[several] - 1)
-    wanted = np.stack([totals - wanted_by_val, wanted_by_val])
-    in_val = np.zeros(len(content), dtype=np.bool_)
+def _deal(content: npt.NDArray[np.int64], wanted: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Which part each group `[G, L]` goes to, `[G]`, where parts want so many images of each class, `[P, L]`."""
+    wanted = wanted.copy()
+    part_of = np.zeros(len(content), dtype=np.int64)
     dealt = np.zeros(len(content), dtype=np.bool_)
-    left = totals.copy()
+    left = content.sum(axis=0)
     while left.any():
         scarcest = int(np.where(left > 0, left, np.iinfo(np.int64).max).argmin())
         for group in np.flatnonzero(~dealt & (content[:, scarcest] > 0)):
-            train, val = wanted[0, scarcest], wanted[1, scarcest]
-            if train == val:
-                train, val = wanted[0, -1], wanted[1, -1]
-            in_val[group] = val > train
-            wanted[int(in_val[group])] -= content[group]
+            wish = wanted[:, scarcest]
+            keenest = np.flatnonzero(wish == wish.max())
+            # Of equals the part that lacks most images, else the first.
+            part_of[group] = keenest[wanted[keenest, -1].argmax()]
+            wanted[part_of[group]] -= content[group]
             left -= content[group]
             dealt[group] = True
-    return in_val
+    _repair(content, part_of, len(wanted))
+    return part_of
 
 
-def _repair(content: npt.NDArray[np.int64], in_val: npt.NDArray[np.bool_]) -> None:
-    """Move groups, in place, to where a class is absent that occurs in two groups or more; the scarcest class first."""
+def _repair(content: npt.NDArray[np.int64], part_of: npt.NDArray[np.int64], parts: int) -> None:
+    """Move groups, in place, to parts that lack a class of which each could have a group; the scarcest class first."""
     present = content > 0
     occurrences = present.sum(axis=0)
     for column in np.argsort(occurrences, kind="stable"):
         holders = np.flatnonzero(present[:, column])
-        if len(holders) < 2 or 0 < in_val[holders].sum() < len(holders):
+        if len(holders) < parts:
             continue
-        side = in_val[holders[0]]
-        here = present[in_val == side].sum(axis=0)
-        # Every class of the group that moves must stay present here, unless it occurs in that group alone.
-        movable = [group for group in holders if ((here > 1) | (occurrences == 1))[present[group]].all()]
-        if movable:
-            in_val[min(movable, key=lambda group: int(content[group, -1]))] = not side
+        for part in sorted(set(range(parts)) - set(part_of[holders].tolist())):
+            held = np.stack([present[part_of == other].sum(axis=0) for other in range(parts)])
+            # Every class of the group that moves must stay present where it was, unless it cannot be everywhere anyway.
+            movable = [
+                group for group in holders if ((held[part_of[group]] > 1) | (occurrences < parts))[present[group]].all()
+            ]
+            if movable:
+                part_of[min(movable, key=lambda group: int(content[group, -1]))] = part
 
 
 def _readable(path: Path) -> Path:

@@ -19,7 +19,7 @@ from gingham.data.facts import ImageFacts, image_facts
 from gingham.data.prefetch import prefetch
 from gingham.errors import ImageError, MachineError
 from gingham.progress import Bar, Reporter
-from gingham.storage import atomic_file, cache_directory, sha256_bytes, sha256_file
+from gingham.storage import atomic_file, cache_directory, sha256_bytes, sha256_unchanged
 
 __all__ = ["clear_survey", "survey", "survey_bytes", "survey_folder"]
 
@@ -111,7 +111,7 @@ def _look(paths: Sequence[Path], workers: int, max_pixels: int, bar: Bar) -> lis
 
 def _content(path: Path) -> str | None:
     try:
-        return sha256_file(path)
+        return sha256_unchanged(path)
     except OSError:
         return None  # the decoder says why
 

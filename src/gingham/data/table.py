@@ -1,7 +1,7 @@
 """The label table: what every reader returns and everything else starts from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,10 @@ class LabelTable:
             boxes=None if self.boxes is None else (self.boxes[rows] if rows else self.boxes[:0]),
             source=self.source,
         )
+
+    def with_splits(self, splits: Sequence[str]) -> "LabelTable":
+        """The same images, split otherwise."""
+        return replace(self, splits=tuple(splits))
 
     def counts(self) -> npt.NDArray[np.int64]:
         """How many images have each class, `[ΣC]`, in the order of the logits."""

@@ -44,7 +44,8 @@ class _Roles:
 def read_table(file: Path, options: DataOptions) -> LabelTable:
     """Read a CSV, Parquet or JSONL file with one row an image and one column an attribute.
 
-    Without a split column the images are split by `stratified_split`, identical photos together.
+    Without a split column the images are split by `stratified_split`, identical photos together; where they are to be
+    dealt into folds, all are `train` until then.
 
     Raises:
         DataError: the file, a cell or an image file is wrong; names file and line (Parquet: row).
@@ -62,11 +63,14 @@ def read_table(file: Path, options: DataOptions) -> LabelTable:
     root = Path(options.image_root) if options.image_root else file.parent
     images = _images(columns, roles.image)
     check_images(root, images, columns.where)
-    if roles.split is None:
+    if roles.split is None and options.folds is not None:
+        refuse_unused(options, options.split_options, "data.folds says how the images are dealt")
+        splits: tuple[str, ...] = ("train",) * len(images)
+    elif roles.split is None:
         groups = photo_groups([root / image for image in images], images)
         splits = stratified_split(targets, schema, groups, options.val_fraction, options.split_seed)
     else:
-        refuse_unused(options, ("val_fraction", "split_seed"), f"{file} has the split column '{roles.split}'")
+        refuse_unused(options, options.split_options, f"{file} has the split column '{roles.split}'")
         splits = _splits(columns, roles.split)
     boxes = None if roles.boxes is None else _boxes(columns, roles.boxes)
     return LabelTable(schema, root, images, targets, splits, boxes, str(file))

@@ -12,9 +12,9 @@ from gingham.data.table import LabelTable
 from gingham.inference.features import FeatureCache, FeatureStore
 from gingham.models.network import Network
 from gingham.progress import Reporter
-from gingham.storage import sha256_bytes
+from gingham.storage import sha256_bytes, sha256_unchanged
 
-__all__ = ["backbone_features", "box_of", "content_keys"]
+__all__ = ["backbone_features", "box_of", "content_hashes", "content_keys"]
 
 _BATCH = 8
 """Images in one pass of the backbone: few enough for their activations to stay near the processor."""
@@ -62,12 +62,16 @@ def backbone_features(
     return cache.open([sha256_bytes(key.encode()) for key in keys], compute, reporter=reporter)
 
 
+def content_hashes(table: LabelTable, workers: int) -> list[str]:
+    """Hexadecimal SHA-256 of the bytes of each image file."""
+    return list(prefetch(table.paths(), sha256_unchanged, workers=workers, depth=64))
+
+
 def content_keys(table: LabelTable, preprocess: Preprocess, workers: int) -> list[str]:
     """What the evaluation view of each image depends on: its bytes, its box if that is looked at, and the options."""
-    hashes = prefetch(table.paths(), lambda path: sha256_bytes(path.read_bytes()), workers=workers, depth=64)
     options = preprocess.model_dump_json()
     keys = []
-    for row, content in enumerate(hashes):
+    for row, content in enumerate(content_hashes(table, workers)):
         box = box_of(table, row) if preprocess.region == "box" else None
         keys.append(f"{content} {None if box is None else box.tolist()} {options}")
     return keys

@@ -20,7 +20,7 @@ from gingham.errors import MachineError, UserError
 from gingham.inference.shards import Lease, bookkeeping, make_room, read_keys
 from gingham.options import Options
 from gingham.progress import Reporter
-from gingham.storage import atomic_file, cache_directory, recover, sha256_bytes, sha256_file, write_json
+from gingham.storage import atomic_file, cache_directory, recover, sha256_bytes, sha256_unchanged, write_json
 
 __all__ = ["FeatureCache", "FeatureOptions", "FeatureStore"]
 
@@ -96,8 +96,8 @@ class FeatureCache:
         """Find the rows of `keys`, computing and storing those that are missing.
 
         An interrupted call keeps the shards that it finished; the next one goes on from there. Shards that were damaged
-        since are computed again, with a warning. Processes that ask for
-        the same weights at once wait for each other, so that nothing is computed twice.
+        since are computed again, with a warning; a process reads each once to find out, unless its file changes.
+        Processes that ask for the same weights at once wait for each other, so that nothing is computed twice.
 
         Args:
             keys: one text a row that names image bytes, box, preprocessing and view.
@@ -166,7 +166,7 @@ class FeatureCache:
             shard = read_keys(listed)
             # Another run may make room for itself meanwhile.
             with contextlib.suppress(FileNotFoundError):
-                if shard is not None and sha256_file(data) != shard["sha256"]:
+                if shard is not None and sha256_unchanged(data) != shard["sha256"]:
                     reporter.warn(f"{data}: damaged since it was written; its features are computed again")
                     listed.unlink()
                     data.unlink()
@@ -220,7 +220,7 @@ class FeatureCache:
             np.lib.format.write_array(stream, data, allow_pickle=False)
         # The list of keys comes last: a shard without it does not exist.
         file = self.folder / f"{stem}.npy"
-        facts = {"space": self._space, "bytes": file.stat().st_size, "sha256": sha256_file(file)}
+        facts = {"space": self._space, "bytes": file.stat().st_size, "sha256": sha256_unchanged(file)}
         write_json(self.folder / f"{stem}.json", {**facts, "keys": list(keys)})
 
     def _store(self, places: Sequence[tuple[str, int]], lease: Lease) -> FeatureStore:

@@ -23,12 +23,13 @@ from gingham.storage import (
     write_manifest,
 )
 from gingham.tensors import load_tensors, save_tensors
-from gingham.training.history import Epoch, best_epoch
+from gingham.training.history import Epoch, chosen_epoch
+from gingham.training.options import Choose
 
 __all__ = [
     "TrainingState",
-    "load_best_weights",
     "load_checkpoint",
+    "load_chosen_weights",
     "newest_checkpoint",
     "optimizer_tensors",
     "require_finite",
@@ -124,8 +125,9 @@ def save_checkpoint(
     state: TrainingState,
     identity: Mapping[str, Any],
     keep: int,
+    choose: Choose = "best",
 ) -> Path:
-    """Write `folder/step-…` and remove what is older than the `keep` newest, but for the best epoch's.
+    """Write `folder/step-…` and remove what is older than the `keep` newest, but for the chosen epoch's.
 
     Args:
         folder: the run's `checkpoints` folder.
@@ -135,6 +137,7 @@ def save_checkpoint(
         state: where the run is.
         identity: what a resumed run must agree with (recipe, data, number of processes).
         keep: how many checkpoints stay.
+        choose: which epoch becomes the model.
 
     Raises:
         DataError: a number is not finite; nothing was written.
@@ -149,7 +152,7 @@ def save_checkpoint(
             save_tensors(temporary / f"{name}.safetensors", tensors)
         write_json(temporary / "state.json", {"format": _FORMAT, "identity": dict(identity), **plain})
         write_manifest(temporary)
-    _prune(folder, state.step, keep, best_step=_best_step(state.history))
+    _prune(folder, state.step, keep, chosen_step=_chosen_step(state.history, choose))
     return target
 
 
@@ -220,23 +223,23 @@ def load_checkpoint(
     return state, weights, optimizer, generators
 
 
-def load_best_weights(folder: Path, history: Sequence[Epoch]) -> dict[str, Tensor]:
-    """The weights of the best epoch's checkpoint; of the newest one when no epoch could be rated.
+def load_chosen_weights(folder: Path, history: Sequence[Epoch], choose: Choose) -> dict[str, Tensor]:
+    """The weights of the chosen epoch's checkpoint; of the newest one when no epoch could be rated.
 
     Raises:
         BundleError: that checkpoint is missing or damaged.
     """
-    best = _best_step(history)
-    path = folder / f"step-{best:09d}" if best is not None else newest_checkpoint(folder)[0]
+    chosen = _chosen_step(history, choose)
+    path = folder / f"step-{chosen:09d}" if chosen is not None else newest_checkpoint(folder)[0]
     if path is None:
         raise BundleError(f"{folder}: it holds no whole checkpoint")
     _verify(path)
     return load_tensors(path / "weights.safetensors")
 
 
-def _best_step(history: Sequence[Epoch]) -> int | None:
-    best = best_epoch(history)
-    return best.step if best else None
+def _chosen_step(history: Sequence[Epoch], choose: Choose) -> int | None:
+    chosen = chosen_epoch(history, choose)
+    return chosen.step if chosen else None
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -251,9 +254,9 @@ def _verify(path: Path) -> None:
         raise BundleError(f"{path / MANIFEST}: it does not list the files of a checkpoint; damaged or changed")
 
 
-def _prune(folder: Path, step: int, keep: int, best_step: int | None) -> None:
+def _prune(folder: Path, step: int, keep: int, chosen_step: int | None) -> None:
     # Later ones are damaged leftovers of an earlier attempt: they don't count, and are replaced in their turn.
     reached = [path for path in _checkpoints(folder) if path.name <= f"step-{step:09d}"]
     for path in reached[:-keep]:
-        if path.name != f"step-{best_step or 0:09d}":
+        if path.name != f"step-{chosen_step or 0:09d}":
             remove_directory(path)

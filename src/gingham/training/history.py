@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from gingham.storage import machine_errors, write_text
+from gingham.training.options import Choose
 
-__all__ = ["Epoch", "EventWriter", "best_epoch", "columns", "write_history"]
+__all__ = ["Epoch", "EventWriter", "best_epoch", "chosen_epoch", "columns", "write_history"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
     """The epoch with the highest validation mean class accuracy; the earliest of equals."""
     rated = [row for row in history if row.val_mean_class_accuracy is not None]
     return max(rated, key=lambda row: (row.val_mean_class_accuracy or 0.0, -row.epoch), default=None)
+
+
+def chosen_epoch(history: Sequence[Epoch], choose: Choose) -> Epoch | None:
+    """The epoch so far whose weights become the model: `best_epoch`, or the last one."""
+    return best_epoch(history) if choose == "best" else history[-1] if history else None
 
 
 def columns(history: Sequence[Epoch]) -> dict[str, list[float]]:

@@ -1,5 +1,6 @@
 """What the trained module is fed: pixels of augmented images, or cached features of augmented views."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,13 +12,13 @@ from gingham.data.augment import Augment, rng_for
 from gingham.data.decode import MAX_PIXELS, decode
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
-from gingham.inference.cached import backbone_features, box_of, content_keys
+from gingham.inference.cached import backbone_features, box_of, content_hashes, content_keys
 from gingham.inference.features import FeatureOptions, FeatureStore
 from gingham.models.network import Network
 from gingham.progress import Reporter
 from gingham.training.views import view
 
-__all__ = ["CachedInputs", "FeatureNetwork", "Inputs", "PixelInputs", "cached_inputs"]
+__all__ = ["CachedInputs", "FeatureNetwork", "Inputs", "PixelInputs", "cached_inputs", "content_numbers"]
 
 Indices = npt.NDArray[np.int64]
 
@@ -41,7 +42,17 @@ class Inputs(Protocol):
 
 
 class PixelInputs:
-    """Decodes and augments images: uint8 `[b, size, size, 3]`."""
+    """Decodes and augments images: uint8 `[b, size, size, 3]`.
+
+    Args:
+        train: training images.
+        val: validation images.
+        preprocess: of both.
+        augment: of the training views.
+        seed: of the training views.
+        max_pixels: larger images are refused.
+        numbers: what the views of each training image are drawn by; default: its row.
+    """
 
     def __init__(
         self,
@@ -52,9 +63,11 @@ class PixelInputs:
         *,
         seed: int,
         max_pixels: int = MAX_PIXELS,
+        numbers: Sequence[int] | None = None,
     ) -> None:
         self._train, self._val = train, val
         self._preprocess, self._augment, self._seed, self._max_pixels = preprocess, augment, seed, max_pixels
+        self._numbers = range(len(train)) if numbers is None else numbers
         self.grid = (preprocess.size, preprocess.size)
 
     def train(self, epoch: int, indices: Indices) -> Tensor:
@@ -65,7 +78,7 @@ class PixelInputs:
                 box_of(self._train, row),
                 self._preprocess,
                 self._augment,
-                rng_for(self._seed, epoch, row),
+                rng_for(self._seed, epoch, self._numbers[row]),
             )
             for row in indices.tolist()
         ]
@@ -125,6 +138,14 @@ class FeatureNetwork(nn.Module):
         return logits
 
 
+def content_numbers(table: LabelTable, workers: int) -> list[int]:
+    """What the cached views of each image are drawn by: 64 bits of its file's hash.
+
+    Not the row: an image keeps its views, and so its features, in every fold, split and table that it is part of.
+    """
+    return [int(content[:16], 16) for content in content_hashes(table, workers)]
+
+
 def cached_inputs(
     network: Network,
     space: str,
@@ -164,21 +185,22 @@ def cached_inputs(
     # Views that cannot differ are made once.
     views = options.views if augment.varies else 1
     count = views * len(train)
+    numbers = content_numbers(train, workers)
 
     def pixels(position: int) -> npt.NDArray[np.uint8]:
         if position >= count:
             row = position - count
             return preprocess.apply(decode(val.path(row), max_pixels=max_pixels), box_of(val, row))
         number, row = divmod(position, len(train))
-        rng = rng_for(options.view_seed, number, row)
+        rng = rng_for(options.view_seed, number, numbers[row])
         image = decode(train.path(row), max_pixels=max_pixels)
         return view(image, box_of(train, row), preprocess, augment, rng)
 
     keys = [
-        f"{content} {augment.model_dump_json()} {options.view_seed} {number} {row}"
+        f"{content} {augment.model_dump_json()} {options.view_seed} {number}"
         for contents in [content_keys(train, preprocess, workers)]
         for number in range(views)
-        for row, content in enumerate(contents)
+        for content in contents
     ]
     keys += content_keys(val, preprocess, workers)
     store = backbone_features(

@@ -139,7 +139,7 @@ class Fit:
             parts, lambda part: self._load(epoch, *part), workers=self.options.workers, depth=2 * self.options.workers
         )
         self.module.train()
-        best = best_epoch(state.history)
+        best = best_epoch(state.history) if self.options.choose == "best" else None
         note = f"best {best.val_mean_class_accuracy:.4f}" if best else ""
         for batch in batches:
             done = self._step(state, batch, [next(loaded) for _ in range(self.options.accumulation)])

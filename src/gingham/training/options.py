@@ -6,7 +6,10 @@ from pydantic import Field
 
 from gingham.options import Options
 
-__all__ = ["TrainOptions"]
+__all__ = ["Choose", "TrainOptions"]
+
+Choose = Literal["best", "last"]
+"""Which epoch becomes the model."""
 
 
 class TrainOptions(Options):
@@ -28,7 +31,8 @@ class TrainOptions(Options):
         clip_norm: largest norm of the whole gradient; null = no clipping.
         precision: `fp32`, or `bf16` autocast with fp32 weights.
         workers: threads that decode and prepare images.
-        keep_checkpoints: how many of the newest checkpoints stay (the best epoch's stays as well).
+        keep_checkpoints: how many of the newest checkpoints stay (the chosen epoch's stays as well).
+        choose: which epoch becomes the model: the `best` by validation mean class accuracy, or the `last`.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -47,3 +51,4 @@ class TrainOptions(Options):
     precision: Literal["fp32", "bf16"] = "fp32"
     workers: int = Field(default=2, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
+    choose: Choose = "best"

@@ -99,7 +99,7 @@ def prepare(
     )
     if not accelerator.is_main_process:
         reporter = Reporter()
-    labels = read_labels(data, recipe.data)
+    labels = read_labels(data, recipe.data, reporter=reporter)
     check_loss(recipe.loss, labels.schema, reporter)
     table, intake = take_in(
         labels,

@@ -16,7 +16,7 @@ from gingham.data.table import LabelTable
 from gingham.inference.cached import box_of
 from gingham.storage import write_bytes
 from gingham.training.checks import check_composition
-from gingham.training.inputs import PixelInputs
+from gingham.training.inputs import PixelInputs, content_numbers
 from gingham.training.mix import Mixing, draw_mixing, mixed_inputs
 from gingham.training.recipe import Recipe
 
@@ -62,6 +62,7 @@ def augment_preview(data: Path, recipe: Recipe, out: Path, *, images: int = 4, v
         recipe.augment,
         seed=cache.view_seed if cache.cache else recipe.train.seed,
         max_pixels=recipe.data.max_pixels,
+        numbers=content_numbers(table, recipe.train.workers) if cache.cache else None,
     )
     there_are = cache.views if cache.cache else views
     seen = [inputs.train(epoch, rows) for epoch in range(min(there_are, views))]

@@ -71,6 +71,7 @@ class Recipe(Options):
 
 
 _IN_FORCE_IF: Mapping[str, tuple[str, Callable[[Recipe], bool]]] = {
+    "data.fold": ("data.folds is set", lambda recipe: recipe.data.folds is not None),
     "augment.crop_ratio": ("augment.crop_area is set", lambda recipe: recipe.augment.crop_area is not None),
     "augment.erasing_area": ("augment.erasing is more than 0", lambda recipe: recipe.augment.erasing > 0),
     "augment.erasing_ratio": ("augment.erasing is more than 0", lambda recipe: recipe.augment.erasing > 0),

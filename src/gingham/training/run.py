@@ -29,14 +29,14 @@ from gingham.training.checks import (
 )
 from gingham.training.folder import CHECKPOINTS, Origin, begin, claim, read_origin, require_unused
 from gingham.training.generators import gather_generators, restore_generators
-from gingham.training.history import EventWriter, best_epoch, columns, write_history
+from gingham.training.history import EventWriter, chosen_epoch, columns, write_history
 from gingham.training.intake import Intake, Rules
 from gingham.training.interrupt import Stop
 from gingham.training.loop import Fit
 from gingham.training.parts import Parts, prepare
 from gingham.training.processes import lost_processes
 from gingham.training.recipe import Recipe, load_recipe
-from gingham.training.weights import load_best, load_trained, named_parameters, trained_tensors
+from gingham.training.weights import load_chosen, load_trained, named_parameters, trained_tensors
 
 __all__ = ["is_main_process", "resume", "train"]
 
@@ -69,7 +69,7 @@ def train(
         stop: how the run hears that it shall save a checkpoint and raise `Stopped`; by default it never does.
 
     Returns:
-        The best epoch's metrics on the validation split.
+        The chosen epoch's metrics on the validation split.
 
     Raises:
         UserError: the data, recipe or options are wrong (all of that is checked before training).
@@ -153,7 +153,7 @@ class _Run:
             return TrainingState()
         state = self.restore(path)
         if state.step >= self.loop(Stop()).total_steps and not state.step_in_epoch:
-            parts.reporter.say(f"{self.out}: training is complete; its best epoch is measured again")
+            parts.reporter.say(f"{self.out}: training is complete; its model is measured again")
         else:
             parts.reporter.say(f"going on from {path.name}: epoch {state.epoch + 1}, step {state.step}")
         return state
@@ -214,6 +214,7 @@ class _Run:
                 state=state,
                 identity=parts.identity,
                 keep=parts.recipe.train.keep_checkpoints,
+                choose=parts.recipe.train.choose,
             )
         else:
             # As the first process does: they all stop.
@@ -221,26 +222,28 @@ class _Run:
         parts.accelerator.wait_for_everyone()
 
     def _after_epoch(self, state: TrainingState) -> None:
-        parts = self.parts
-        row, best = state.history[-1], best_epoch(state.history)
+        parts, choose = self.parts, self.parts.recipe.train.choose
+        row = state.history[-1]
+        chosen = row is chosen_epoch(state.history, choose)
         require_finite(self._trained_tensors(), step=state.step)
         if not parts.accelerator.is_main_process:
             return
         write_history(self.out / "history.csv", state.history)
         self.events.add(row)
         rate = "-" if row.val_mean_class_accuracy is None else f"{row.val_mean_class_accuracy:.4f}"
-        mark = " (best so far)" if row is best else ""
+        mark = " (best so far)" if chosen and choose == "best" else ""
         parts.reporter.say(
             f"epoch {row.epoch}/{parts.recipe.train.epochs}: loss {row.train_loss:.4f}, validation: "
             f"loss {row.val_loss:.4f}, mean class accuracy {rate}{mark}; {row.seconds:.0f} s"
         )
-        if row is best:
+        if chosen:
             self._write_best(state, metrics=None)
 
     def _finish(self, state: TrainingState) -> Metrics:
-        """Measure the best epoch's weights as users will: from files, through the tagger. All processes wait for it."""
+        """Measure the chosen epoch's weights as users will: from files, through the tagger. All processes wait."""
         parts = self.parts
-        load_best(parts.network, parts.trained, parts.loss, self.out, state.history, parts.reporter)
+        choose = parts.recipe.train.choose
+        load_chosen(parts.network, parts.trained, parts.loss, self.out, state.history, choose, parts.reporter)
         # Every process predicts, so that all return the metrics; one writes.
         main = parts.accelerator.is_main_process
         tagger = Tagger(
@@ -263,12 +266,12 @@ class _Run:
 
     def _write_best(self, state: TrainingState, metrics: Metrics | None) -> None:
         parts = self.parts
-        best = best_epoch(state.history)
+        chosen = chosen_epoch(state.history, parts.recipe.train.choose)
         trained = {
             "data": parts.train_table.source,
             "training_images": len(parts.train_table),
             "validation_images": len(parts.val_table),
-            "epoch": best.epoch if best else state.epoch,
+            "epoch": chosen.epoch if chosen else state.epoch,
             "epochs": parts.recipe.train.epochs,
             "seed": parts.recipe.train.seed,
             "backbone_weights": parts.recipe.model.weights,

@@ -1,4 +1,4 @@
-"""The weights that a run takes over: another tagger's, a checkpoint's, its own best epoch's."""
+"""The weights that a run takes over: another tagger's, a checkpoint's, its own chosen epoch's."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +11,13 @@ from gingham.inference.bundle import open_bundle
 from gingham.models.network import Network
 from gingham.models.transfer import transfer
 from gingham.progress import Reporter
-from gingham.training.checkpoint import load_best_weights
+from gingham.training.checkpoint import load_chosen_weights
 from gingham.training.folder import CHECKPOINTS
-from gingham.training.history import Epoch, best_epoch
+from gingham.training.history import Epoch, chosen_epoch
+from gingham.training.options import Choose
 from gingham.training.recipe import Recipe
 
-__all__ = ["load_best", "load_trained", "named_parameters", "start_from", "trained_tensors"]
+__all__ = ["load_chosen", "load_trained", "named_parameters", "start_from", "trained_tensors"]
 
 _LOSS = "loss."
 """What the names of the loss's own parameters begin with, beside those of the network."""
@@ -45,28 +46,34 @@ def load_trained(trained: nn.Module, loss: nn.Module, weights: Mapping[str, Tens
     trained.load_state_dict({**trained.state_dict(), **rest})
 
 
-def load_best(
-    network: Network, trained: nn.Module, loss: nn.Module, out: Path, history: Sequence[Epoch], reporter: Reporter
+def load_chosen(
+    network: Network,
+    trained: nn.Module,
+    loss: nn.Module,
+    out: Path,
+    history: Sequence[Epoch],
+    choose: Choose,
+    reporter: Reporter,
 ) -> None:
-    """Load the best epoch's weights from its checkpoint; where that is damaged, from `best/`, which has the same ones.
+    """Load the chosen epoch's weights from its checkpoint; where that is damaged, from `best/`, which has the same.
 
     Raises:
         BundleError: both are damaged.
     """
     try:
-        load_trained(trained, loss, load_best_weights(out / CHECKPOINTS, history))
+        load_trained(trained, loss, load_chosen_weights(out / CHECKPOINTS, history, choose))
     except BundleError as damage:
-        best = best_epoch(history)
+        chosen = chosen_epoch(history, choose)
         try:
             bundle = open_bundle(out / "best")
-            if best is None or bundle.trained.get("epoch") != best.epoch:
+            if chosen is None or bundle.trained.get("epoch") != chosen.epoch:
                 raise damage
             network.load_state_dict(bundle.network().state_dict())
         except BundleError:
             raise BundleError(
-                f"{damage}; the best epoch is lost: remove {out / CHECKPOINTS}, and --resume trains all over again"
+                f"{damage}; the {choose} epoch is lost: remove {out / CHECKPOINTS}, and --resume trains all over again"
             ) from None
-        reporter.warn(f"the best epoch's checkpoint is skipped, {out / 'best'} used: {damage}")
+        reporter.warn(f"the {choose} epoch's checkpoint is skipped, {out / 'best'} used: {damage}")
 
 
 def start_from(network: Network, init: Path, recipe: Recipe, table: LabelTable, reporter: Reporter) -> None:
