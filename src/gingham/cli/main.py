@@ -30,6 +30,7 @@ _VERBS = {
     "predict": ("gingham.cli.predict", "Tag images and write a table."),
     "submit": ("gingham.cli.submit", "Write the challenge's submission file."),
     "compare": ("gingham.cli.compare", "Compare two prediction files by paired bootstrap."),
+    "study": ("gingham.cli.study", "Compare many recipes, with folds and seeds."),
     "push": ("gingham.cli.push", "Upload a tagger to the Hugging Face Hub."),
     "pull": ("gingham.cli.pull", "Download a tagger from the Hugging Face Hub."),
     "info": ("gingham.cli.info", "Describe a bundle, run or recipe; count parameters."),

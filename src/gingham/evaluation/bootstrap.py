@@ -24,6 +24,7 @@ __all__ = [
     "bootstrap_interval",
     "mcnemar_p_value",
     "paired_bootstrap",
+    "paired_difference",
 ]
 
 Interval = tuple[float, float]
@@ -69,6 +70,10 @@ class Difference:
     ci95: Interval | None
     probability_b_better: float | None
     p_value: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, the interval as `[low, high]`."""
+        return {**asdict(self), "ci95": None if self.ci95 is None else list(self.ci95)}
 
 
 @dataclass(frozen=True)
@@ -118,12 +123,12 @@ class Comparison:
             "n": self.n,
             "differing": self.differing,
             "bootstrap": self.bootstrap,
-            "mean_class_accuracy": _plain(self.mean_class_accuracy),
-            "overall_accuracy": _plain(self.overall_accuracy),
+            "mean_class_accuracy": self.mean_class_accuracy.to_json(),
+            "overall_accuracy": self.overall_accuracy.to_json(),
             "per_attribute": {
                 name: {
-                    "mean_class_accuracy": _plain(attribute.mean_class_accuracy),
-                    "accuracy": _plain(attribute.accuracy),
+                    "mean_class_accuracy": attribute.mean_class_accuracy.to_json(),
+                    "accuracy": attribute.accuracy.to_json(),
                     "n": attribute.n,
                     "only_a_right": attribute.only_a_right,
                     "only_b_right": attribute.only_b_right,
@@ -180,6 +185,26 @@ def paired_bootstrap(a: Predictions, b: Predictions, *, bootstrap: int = 2000, s
     )
 
 
+def paired_difference(a: float, b: float, gains: _Floats) -> Difference:
+    """What paired resamples say about a difference.
+
+    Args:
+        a: the first system's value; NaN = undefined, and so is everything then.
+        b: the second system's value.
+        gains: `[R]`, b - a in each resample; NaN where it is undefined, which is left out; none = no interval.
+    """
+    if np.isnan(a):
+        return Difference(None, None, None, None, None, None)
+    gains = gains[~np.isnan(gains)]
+    if not gains.size:
+        return Difference(a, b, b - a, None, None, None)
+    behind, ahead = int((gains < 0).sum()), int((gains > 0).sum())
+    ties = gains.size - behind - ahead
+    # One is added above and below, so that no finite number of resamples claims that a difference is impossible.
+    p_value = min(1.0, 2 * (min(behind, ahead) + ties + 1) / (gains.size + 1))
+    return Difference(a, b, b - a, bootstrap_interval(gains), (ahead + ties / 2) / gains.size, p_value)
+
+
 def mcnemar_p_value(only_a: int, only_b: int) -> float:
     """Exact two-sided p-value of McNemar's test (McNemar 1947), from the binomial distribution.
 
@@ -201,18 +226,8 @@ def _difference(
     measure: Callable[[_Floats, _Floats], _Floats], points: Resamples, resamples: Resamples, part: slice = slice(None)
 ) -> Difference:
     a, b = (float(measure(hits[0, part], points.totals[0, part])) for hits in points.hits)
-    if np.isnan(a):
-        return Difference(None, None, None, None, None, None)
     values = [measure(hits[:, part], resamples.totals[:, part]) for hits in resamples.hits]
-    gains = values[1] - values[0]
-    gains = gains[~np.isnan(gains)]
-    if not gains.size:
-        return Difference(a, b, b - a, None, None, None)
-    behind, ahead = int((gains < 0).sum()), int((gains > 0).sum())
-    ties = gains.size - behind - ahead
-    # One is added above and below, so that no finite number of resamples claims that a difference is impossible.
-    p_value = min(1.0, 2 * (min(behind, ahead) + ties + 1) / (gains.size + 1))
-    return Difference(a, b, b - a, bootstrap_interval(gains), (ahead + ties / 2) / gains.size, p_value)
+    return paired_difference(a, b, values[1] - values[0])
 
 
 def _require_same_images(a: Labelled, b: Labelled) -> None:
@@ -231,9 +246,3 @@ def _require_same_images(a: Labelled, b: Labelled) -> None:
             f"image '{a.ids[row]}', attribute '{name}': the label is {mine or 'missing'} in the first predictions and "
             f"{theirs or 'missing'} in the second; compare predictions made with the same labels"
         )
-
-
-def _plain(difference: Difference) -> dict[str, Any]:
-    plain = asdict(difference)
-    plain["ci95"] = None if difference.ci95 is None else list(difference.ci95)
-    return plain

@@ -1,5 +1,6 @@
 """The parts of a run, put together from data and recipe; all that may be wrong with them is said here."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +28,7 @@ from gingham.training.optim import build_optimizer
 from gingham.training.recipe import Recipe
 from gingham.training.weights import start_from
 
-__all__ = ["Parts", "prepare"]
+__all__ = ["Parts", "check_run", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,24 @@ def prepare(
         identity,
         reporter,
     )
+
+
+class _NothingWrongError(Exception):
+    """A run could begin."""
+
+
+def check_run(data: Path, recipe: Recipe, rules: Rules, device: str, reporter: Reporter) -> None:
+    """Check all that `prepare` checks, and end where a run would begin.
+
+    Raises:
+        UserError: the data, recipe or options are wrong.
+    """
+
+    def start(intake: Intake) -> None:
+        raise _NothingWrongError
+
+    with contextlib.suppress(_NothingWrongError):
+        prepare(data, recipe, None, rules, device, reporter, start)
 
 
 def _inputs(
