@@ -59,7 +59,7 @@ def conduct(
     """
     reporter, stop = reporter or Reporter(), stop or Stop()
     if unknown := sorted(set(only) - set(plan.recipes)):
-        raise UserError(f"{plan.source}: there is no run '{unknown[0]}', but {', '.join(plan.recipes)}")
+        raise UserError(f"{plan.source}: no run '{unknown[0]}'; there are {', '.join(plan.recipes)}")
     record = read_record(out)
     if record is not None:
         require_goes_on(record, out, data, plan)

@@ -131,9 +131,7 @@ def _runs(file: StudyFile, source: str) -> dict[str, dict[str, Any]]:
             if field.startswith("data."):
                 raise RecipeError(f"{source}, run '{name}': {field}: all runs must see the same photos; use set")
     if file.baseline not in runs:
-        raise RecipeError(
-            f"{source}: baseline '{file.baseline}': there is no such run, but {', '.join(runs) or 'none'}"
-        )
+        raise RecipeError(f"{source}: baseline '{file.baseline}': no such run; there are {', '.join(runs) or 'none'}")
     return {file.baseline: runs.pop(file.baseline), **runs}
 
 
