@@ -7,6 +7,7 @@ import numpy as np
 from gingham.data.augment import check_augment
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
+from gingham.data.test_time import check_test_time
 from gingham.errors import DataError, UserError
 from gingham.losses.options import LossOptions
 from gingham.losses.weights import attribute_weights, class_weights
@@ -42,6 +43,7 @@ def check_composition(recipe: Recipe) -> None:
         UserError: names the options and the way out.
     """
     check_augment(recipe.augment, recipe.preprocess)
+    check_test_time(recipe.test_time, recipe.preprocess)
     if recipe.features.cache and not recipe.model.frozen:
         raise UserError("features.cache: only a frozen backbone has features worth keeping; set model.frozen=true too")
     if recipe.mix.used and recipe.features.cache and recipe.mix.level == "pixels":

@@ -9,6 +9,7 @@ import yaml
 from gingham.data.augment import Augment
 from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
+from gingham.data.test_time import TestTime
 from gingham.documents import parse_yaml
 from gingham.errors import RecipeError
 from gingham.inference.features import FeatureOptions
@@ -26,6 +27,7 @@ __all__ = ["Recipe", "load_recipe"]
 _IN_FORCE_WITH: Mapping[str, tuple[str, Any]] = {
     "preprocess.box_margin": ("preprocess.region", "box"),
     "augment.whole_image": ("preprocess.region", "box"),
+    "test_time.whole_image": ("preprocess.region", "box"),
     "model.batchnorm": ("model.frozen", False),
     "model.query2label": ("model.head", "query2label"),
     "model.linear": ("model.head", "linear"),
@@ -50,6 +52,7 @@ class Recipe(Options):
 
     data: DataOptions = DataOptions()
     preprocess: Preprocess = Preprocess()
+    test_time: TestTime = TestTime()
     augment: Augment = Augment()
     mix: MixOptions = MixOptions()
     model: ModelOptions = ModelOptions()

@@ -11,7 +11,8 @@ from gingham.evaluation.curves import plot_curves
 from gingham.evaluation.metrics import Metrics, evaluate
 from gingham.inference.bundle import write_bundle
 from gingham.inference.card import model_card
-from gingham.inference.tagger import Tagger
+from gingham.inference.member import Member
+from gingham.inference.tagger import Tagger, Voter
 from gingham.models.hub import is_hub, pinned
 from gingham.progress import Reporter
 from gingham.storage import write_json
@@ -246,14 +247,9 @@ class _Run:
         load_chosen(parts.network, parts.trained, parts.loss, self.out, state.history, choose, parts.reporter)
         # Every process predicts, so that all return the metrics; one writes.
         main = parts.accelerator.is_main_process
-        tagger = Tagger(
-            parts.network,
-            parts.train_table.schema,
-            parts.preprocess,
-            device=parts.accelerator.device,
-            max_pixels=parts.recipe.data.max_pixels,
+        predictions = self.tagger().predict(
+            parts.val_table, workers=parts.recipe.train.workers, reporter=parts.reporter
         )
-        predictions = tagger.predict(parts.val_table, workers=parts.recipe.train.workers, reporter=parts.reporter)
         metrics = evaluate(predictions)
         if main:
             predictions.to_parquet(self.out / "predictions-val.parquet")
@@ -263,6 +259,16 @@ class _Run:
         parts.accelerator.wait_for_everyone()
         parts.accelerator.end_training()
         return metrics
+
+    def tagger(self) -> Tagger:
+        """The network as it is now, as users will see it: with all test-time views."""
+        parts = self.parts
+        return Tagger(
+            [Voter(parts.network, parts.preprocess, parts.recipe.test_time)],
+            parts.train_table.schema,
+            device=parts.accelerator.device,
+            max_pixels=parts.recipe.data.max_pixels,
+        )
 
     def _write_best(self, state: TrainingState, metrics: Metrics | None) -> None:
         parts = self.parts
@@ -277,19 +283,18 @@ class _Run:
             "backbone_weights": parts.recipe.model.weights,
             **parts.intake.facts(),
         }
+        member = Member(model=parts.recipe.model, preprocess=parts.preprocess, test_time=parts.recipe.test_time)
         write_bundle(
             self.out / "best",
             network=parts.network,
+            member=member,
             schema=parts.train_table.schema,
-            preprocess=parts.preprocess,
-            model=parts.recipe.model,
             data=parts.recipe.data,
             trained={**trained, "metrics": None if metrics is None else metrics.to_json()},
             card=model_card(
                 name=self.out.name,
                 schema=parts.train_table.schema,
-                backbone=parts.recipe.model.backbone,
-                head=parts.recipe.model.head,
+                members=[member],
                 trained=trained,
                 metrics=metrics,
             ),
