@@ -88,8 +88,9 @@ def _describe(subject: str, schema_name: str | None) -> dict[str, Any]:
         recipe = load_recipe(subject)
         chosen = schema_name or recipe.data.schema_file
         schema = AttributeSchema.load(chosen or "deepfashion")
-        members: tuple[Member, ...] = (
-            Member(model=recipe.model, preprocess=recipe.preprocess, test_time=recipe.test_time),
+        members = tuple(
+            Member(name=name, model=one.model, preprocess=one.preprocess, test_time=one.test_time)
+            for name, one in (recipe.member_recipes() or {"": recipe}).items()
         )
         facts: dict[str, Any] = {"recipe": subject, "schema_source": chosen or _ASSUMED}
     else:

@@ -7,11 +7,11 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import Field, field_validator
 
-from gingham.data.preprocess import Preprocess, Region, region_of, resized
+from gingham.data.preprocess import Extent, Preprocess, Region, region_of, resized
 from gingham.errors import RecipeError
 from gingham.options import Options
 
-__all__ = ["TestTime", "check_test_time", "evaluation_views"]
+__all__ = ["TestTime", "check_test_time", "evaluation_regions", "evaluation_views"]
 
 
 class TestTime(Options):
@@ -93,17 +93,24 @@ def evaluation_views(
     Raises:
         DataError: the box does not overlap the image, or is malformed.
     """
-    regions = [region_of(image, box, preprocess)]
-    if test_time.whole_image:
-        regions.append(region_of(image, None, preprocess))
     views = []
-    for region in dict.fromkeys(_zoomed(image, region, scale) for region in regions for scale in test_time.scales):
+    for region in evaluation_regions(image, box, preprocess, test_time):
         view = np.array(resized(image, region, preprocess, preprocess.size))
         views += [view, np.ascontiguousarray(view[:, ::-1])] if test_time.flip else [view]
     return views
 
 
-def _zoomed(image: Image.Image, region: Region, scale: float) -> Region:
+def evaluation_regions(
+    image: Extent, box: npt.NDArray[np.float32] | None, preprocess: Preprocess, test_time: TestTime
+) -> list[Region]:
+    """The parts of one image that `evaluation_views` shows, each plain and maybe mirrored. Raises as it does."""
+    regions = [region_of(image, box, preprocess)]
+    if test_time.whole_image:
+        regions.append(region_of(image, None, preprocess))
+    return list(dict.fromkeys(_zoomed(image, region, scale) for region in regions for scale in test_time.scales))
+
+
+def _zoomed(image: Extent, region: Region, scale: float) -> Region:
     """The part of a region that is seen at `scale`, about its middle; never more than the image."""
     left, top, right, bottom = region
     # On each side; 0 at scale 1, so that nothing is rounded there.
