@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gingham.errors import BundleError, MachineError, SchemaError
-from gingham.predictions import Predictions, softmax
+from gingham.predictions import Predictions, log_mean_probability, softmax
 from gingham.schema import AttributeSchema
 
 SCHEMA = AttributeSchema.of({"colour": ["red", "blue"], "sleeve": ["long", "short", "none"]})
@@ -43,6 +43,65 @@ def test_softmax_of_any_finite_logits_is_finite(logits: np.ndarray) -> None:
     probabilities = softmax(logits, SCHEMA)
     assert np.isfinite(probabilities).all()
     np.testing.assert_allclose(probabilities[:, :2].sum(axis=1), 1)
+
+
+LOGITS = st.floats(-(2.0**99), 2.0**99, width=32)
+
+
+def test_a_mean_of_probabilities_by_hand() -> None:
+    """Odds of 3:1 and 1:1 for the colours; 2:1:1 and 1:2:1 for the sleeves."""
+    first = np.log(np.array([[3, 1, 2, 1, 1]], dtype=np.float32))
+    second = np.log(np.array([[7, 7, 5, 10, 5]], dtype=np.float32))
+    mean = log_mean_probability([first, second], SCHEMA)
+    assert mean.dtype == np.float32
+    np.testing.assert_allclose(np.exp(mean), [[0.625, 0.375, 0.375, 0.375, 0.25]], rtol=1e-6)
+
+
+@given(arrays.arrays(np.float32, (3, 4, 5), elements=st.floats(-50, 50, width=32)))
+def test_the_softmax_of_a_mean_is_the_mean_of_the_softmaxes(logits: np.ndarray) -> None:
+    mean = log_mean_probability(list(logits), SCHEMA)
+    expected = np.mean([softmax(one, SCHEMA) for one in logits], axis=0)
+    np.testing.assert_allclose(softmax(mean, SCHEMA), expected, atol=1e-6)
+    np.testing.assert_allclose(np.exp(mean.astype(np.float64)), expected, rtol=1e-5)
+
+
+@given(arrays.arrays(np.float32, (2, 4, 5), elements=LOGITS))
+def test_a_mean_of_any_logits_is_finite_and_knows_no_order(logits: np.ndarray) -> None:
+    mean = log_mean_probability(list(logits), SCHEMA)
+    assert np.isfinite(mean).all()
+    assert (mean <= 0).all()
+    np.testing.assert_array_equal(mean, log_mean_probability(list(logits[::-1]), SCHEMA))
+
+
+@given(arrays.arrays(np.float32, (4, 5), elements=LOGITS), st.integers(1, 4))
+def test_the_mean_of_equals_is_each_of_them(logits: np.ndarray, count: int) -> None:
+    mean = log_mean_probability([logits] * count, SCHEMA)
+    np.testing.assert_allclose(softmax(mean, SCHEMA), softmax(logits, SCHEMA), atol=1e-6)
+
+
+@given(arrays.arrays(np.float32, (2, 1, 5), elements=st.floats(-50, 50, width=32)), st.floats(-80, 80))
+def test_a_constant_within_an_attribute_changes_no_mean(logits: np.ndarray, shift: float) -> None:
+    moved = logits.astype(np.float64)
+    moved[0, :, 2:] += shift
+    np.testing.assert_allclose(
+        log_mean_probability(list(moved), SCHEMA), log_mean_probability(list(logits), SCHEMA), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_means_are_the_same_bits_alone_and_among_others() -> None:
+    schema = AttributeSchema.of({"a": [str(n) for n in range(300)], "b": ["x", "y"], "c": [str(n) for n in range(9)]})
+    logits = np.random.default_rng(0).normal(size=(3, 40, schema.total)).astype(np.float32) * 5
+    together = log_mean_probability(list(logits), schema)
+    assert all(
+        (log_mean_probability(list(logits[:, row : row + 1]), schema) == together[row]).all() for row in range(40)
+    )
+
+
+def test_a_mean_of_nothing_or_of_different_shapes_is_refused() -> None:
+    with pytest.raises(ValueError, match="need at least one array"):
+        log_mean_probability([], SCHEMA)
+    with pytest.raises(ValueError, match="same shape"):
+        log_mean_probability([np.zeros((1, 5)), np.zeros((2, 5))], SCHEMA)
 
 
 def test_predicted_is_the_first_of_the_best() -> None:

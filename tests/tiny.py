@@ -9,8 +9,10 @@ import torch
 
 from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
+from gingham.data.test_time import TestTime
 from gingham.inference.bundle import write_bundle
 from gingham.inference.card import model_card
+from gingham.inference.member import Member
 from gingham.models.network import Network, build_network
 from gingham.models.options import ModelOptions
 from gingham.schema import AttributeSchema
@@ -73,20 +75,18 @@ def bundle(
     schema: AttributeSchema = SCHEMA,
     seed: int = 0,
     data: DataOptions | None = None,
+    test_time: TestTime | None = None,
 ) -> Path:
     """Write a tagger that nobody trained."""
-    card = model_card(
-        name=path.name, schema=schema, backbone=MODEL.backbone, head=MODEL.head, trained=TRAINED, metrics=None
-    )
+    member = Member(model=MODEL, preprocess=preprocess(region), test_time=test_time or TestTime())
     write_bundle(
         path,
         network=network(schema, seed),
+        member=member,
         schema=schema,
-        preprocess=preprocess(region),
-        model=MODEL,
         data=data or DataOptions(),
         trained=TRAINED,
-        card=card,
+        card=model_card(name=path.name, schema=schema, members=[member], trained=TRAINED, metrics=None),
     )
     return path
 

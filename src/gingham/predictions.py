@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from gingham.errors import BundleError, SchemaError, one_line
 from gingham.schema import AttributeSchema
 from gingham.storage import atomic_file
 
-__all__ = ["Predictions", "softmax"]
+__all__ = ["Predictions", "log_mean_probability", "softmax"]
 
 _FORMAT = 1
 
@@ -31,6 +31,37 @@ def softmax(logits: npt.NDArray[np.floating[Any]], schema: AttributeSchema) -> n
         np.exp(shifted, out=shifted)
         probabilities[:, part] = shifted / shifted.sum(axis=1, keepdims=True)
     return probabilities
+
+
+def log_mean_probability(
+    logits: Sequence[npt.NDArray[np.floating[Any]]], schema: AttributeSchema
+) -> npt.NDArray[np.float32]:
+    """Logits of the mean of several predictions' probabilities: `log(1/M Σ_m softmax(z_m))`, attribute by attribute.
+
+    Views of an image, and members of an ensemble, are averaged with it. Their softmax is the mean of the softmaxes,
+    and that of a single one its own; in float64 inside and without overflow, however large the logits are.
+
+    Args:
+        logits: M arrays `[N, ΣC]`, at least one, finite.
+        schema: what the columns mean.
+
+    Returns:
+        `[N, ΣC]`, at most 0 and finite: a class that all members rule out gets the least float32.
+
+    Raises:
+        ValueError: there is none, or their shapes differ.
+    """
+    stacked = np.stack(logits).astype(np.float64)
+    for part in schema.slices:
+        # A view: `stacked` becomes the log-probabilities of each member.
+        own = stacked[:, :, part]
+        own -= own.max(axis=2, keepdims=True)
+        own -= np.log(np.exp(own).sum(axis=2, keepdims=True))
+    highest = stacked.max(axis=0)
+    mean = highest + np.log(np.exp(stacked - highest).mean(axis=0))
+    # A mean of ones may round to a hair more than 1.
+    averaged: npt.NDArray[np.float32] = np.clip(mean, np.finfo(np.float32).min, 0).astype(np.float32)
+    return averaged
 
 
 @dataclass(frozen=True)

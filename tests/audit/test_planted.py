@@ -10,6 +10,7 @@ from gingham.data.formats import read_labels
 from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
 from gingham.inference.bundle import open_bundle, write_bundle
+from gingham.inference.member import Member
 from gingham.models.network import build_network
 from gingham.models.options import ModelOptions
 from gingham.models.weights import input_statistics
@@ -72,9 +73,8 @@ def _untrained(path: Path) -> Path:
     write_bundle(
         path,
         network=build_network(model, tiny.SCHEMA, image_size=224, mean=mean, std=std),
+        member=Member(model=model, preprocess=Preprocess(mean=mean, std=std)),
         schema=tiny.SCHEMA,
-        preprocess=Preprocess(mean=mean, std=std),
-        model=model,
         data=DataOptions(),
         trained={},
         card="",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gingham.inference.panel import Panel
 from gingham.inference.tagger import Tagger
 from gingham.storage import sha256_file
 from tests import tiny
@@ -186,10 +187,10 @@ def test_a_damaged_model_is_refused(refused: Refused, model: Path, photos: Path,
 def test_ctrl_c_leaves_no_file(
     gingham: Call, model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: Tagger, pixels: object) -> None:
+    def interrupted(self: Panel, network: object, views: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Tagger, "_forward", interrupted)
+    monkeypatch.setattr(Panel, "_forward", interrupted)
     (tmp_path / "out").mkdir()
     code, _, stderr = gingham("predict", model, photos, "--out", tmp_path / "out" / "tags.parquet")
     assert code == 130

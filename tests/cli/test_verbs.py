@@ -13,7 +13,7 @@ from gingham.cli import main
 from gingham.cli.main import run
 from gingham.errors import ExitCode
 from gingham.inference.features import FeatureCache
-from gingham.inference.tagger import Tagger
+from gingham.inference.panel import Panel
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 from gingham.training.builtin import builtin_recipes
@@ -147,6 +147,7 @@ def test_help_names_every_verb(gingham: Call, arguments: list[str]) -> None:
         "audit",
         "augment-preview",
         "train",
+        "ensemble",
         "evaluate",
         "predict",
         "submit",
@@ -209,11 +210,11 @@ def test_sigterm_ends_predict_without_a_file(
 ) -> None:
     out = tmp_path / "tags.csv"
 
-    def terminated(self: Tagger, pixels: object) -> None:
+    def terminated(self: Panel, network: object, views: object) -> None:
         assert list(tmp_path.iterdir())  # the file on a temporary name
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(Tagger, "_forward", terminated)
+    monkeypatch.setattr(Panel, "_forward", terminated)
     monkeypatch.setattr("sys.argv", ["gingham", "predict", str(model), str(wardrobe), "--out", str(out)])
     before = signal.getsignal(signal.SIGTERM)
     try:

@@ -21,6 +21,7 @@ from gingham import storage
 from gingham.data.options import DataOptions
 from gingham.errors import MachineError
 from gingham.inference.bundle import open_bundle, write_bundle
+from gingham.inference.member import Member
 from gingham.models.network import Network
 from gingham.tensors import load_tensors
 from gingham.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, save_checkpoint
@@ -91,9 +92,8 @@ def _bundle(folder: Path, number: int) -> None:
     write_bundle(
         folder / "best",
         network=_network(number),
+        member=Member(model=tiny.MODEL, preprocess=tiny.preprocess()),
         schema=tiny.SCHEMA,
-        preprocess=tiny.preprocess(),
-        model=tiny.MODEL,
         data=DataOptions(),
         trained={"number": number},
         card="A tagger.",

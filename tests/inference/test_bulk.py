@@ -15,7 +15,7 @@ from gingham.errors import MachineError, UserError
 from gingham.inference import bulk
 from gingham.inference.bulk import TABLE_WRITERS, table_writer, tag_images
 from gingham.inference.items import printable
-from gingham.inference.tagger import Item, Tagger
+from gingham.inference.tagger import Item, Tagger, Voter
 from gingham.progress import Bar, Reporter
 from gingham.schema import AttributeSchema
 from gingham.storage import sha256_file
@@ -64,7 +64,8 @@ def test_the_manifest_says_what_made_the_table(tagger: Tagger, items: list[Item]
     assert manifest["sha256"] == sha256_file(out)
     assert (manifest["rows"], manifest["unreadable"]) == (7, 1)
     assert manifest["options"] == {"split": None, "batch_size": 4}
-    assert manifest["preprocess"]["size"] == 64
+    assert [member["preprocess"]["size"] for member in manifest["members"]] == [64]
+    assert manifest["members"][0]["test_time"]["scales"] == [1.0]
     assert {entry.name for entry in tmp_path.iterdir()} == {"tags.csv", "tags.csv.manifest.json"}
 
 
@@ -150,7 +151,7 @@ def test_csv_holds_no_formula(tmp_path: Path, photos: list[Path]) -> None:
     """Names of images, attributes and classes that a spreadsheet would run; the other formats have no such readers."""
     classes = {"=kind": ["@SUM(A1)", "-2+3"], "+size": ["=cmd|' /C calc'!A0", " plain".strip()]}
     network = tiny.network(AttributeSchema.of(classes))
-    tagger = Tagger(network, AttributeSchema.of(classes), tiny.preprocess(), device="cpu")
+    tagger = Tagger([Voter(network, tiny.preprocess())], AttributeSchema.of(classes), device="cpu")
     names = ["=1+1.jpg", " =1.jpg", "\t=1.jpg", "a;=1.jpg", "'=1.jpg", '","=1.jpg', "'plain.jpg", "plain.jpg"]
     items = [Item(name, photo) for name, photo in zip(names, photos, strict=False)]
     for ending in (".csv", ".jsonl", ".parquet"):

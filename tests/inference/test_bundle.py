@@ -25,8 +25,8 @@ def test_a_saved_network_gives_the_same_logits(model: Path) -> None:
 def test_a_bundle_says_what_it_is(model: Path) -> None:
     opened = open_bundle(model)
     assert opened.schema == tiny.SCHEMA
-    assert opened.preprocess == tiny.preprocess()
-    assert opened.model == tiny.MODEL
+    assert opened.only.preprocess == tiny.preprocess()
+    assert opened.only.model == tiny.MODEL
     assert opened.trained == tiny.TRAINED
     assert opened.hash == sha256_file(model / MANIFEST)
     assert {file.name for file in model.iterdir()} == {
@@ -107,7 +107,7 @@ def test_a_manifest_must_vouch_for_every_file_that_is_read(model: Path, tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda config: config | {"format": 2, "gingham": "9.0"}, "written by Gingham 9.0, format 2; upgrade Gingham"),
+        (lambda config: config | {"format": 3, "gingham": "9.0"}, "written by Gingham 9.0, format 3; upgrade Gingham"),
         (lambda config: config | {"runtime": "onnx"}, "runtime 'onnx'"),
         (lambda config: config | {"members": ["a.safetensors"]}, "members"),
         (lambda config: {"format": 1}, "not the configuration of a bundle"),

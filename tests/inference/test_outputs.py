@@ -12,6 +12,7 @@ from gingham.data.formats import read_labels
 from gingham.errors import SchemaError
 from gingham.evaluation.metrics import evaluate
 from gingham.inference.card import model_card
+from gingham.inference.member import Member
 from gingham.inference.sheet import tagged_sheet
 from gingham.inference.submission import write_submission
 from gingham.inference.tagger import Tagger
@@ -55,12 +56,18 @@ def test_a_submission_has_the_numbers_of_the_test_split(tmp_path: Path) -> None:
 
 def test_a_card_has_front_matter_classes_and_numbers() -> None:
     metrics = evaluate(predictions_of([[0] * 6, [1] * 6], [[0] * 6, [0, 1, 1, 1, 1, -1]]), bootstrap=50)
+    member = Member(model=tiny.MODEL, preprocess=tiny.preprocess())
     card = model_card(
-        name="tagger", schema=tiny.SCHEMA, backbone="b", head="h", trained={"training_images": 3}, metrics=metrics
+        name="tagger",
+        schema=tiny.SCHEMA,
+        members=[member],
+        trained={"training_images": 3},
+        metrics=metrics,
     )
     _, front, body = card.split("---\n", 2)
     assert yaml.safe_load(front)["library_name"] == "gingham"
     assert "# tagger" in body
+    assert "attributes: backbone `test_resnet`, head `query2label`; 1 view: whole image." in body
     assert "- training images: 3" in body
     for attribute in tiny.SCHEMA.attributes:
         assert f"- **{attribute.name}**: {', '.join(attribute.classes)}" in body
@@ -68,7 +75,7 @@ def test_a_card_has_front_matter_classes_and_numbers() -> None:
     table = [line for line in body.splitlines() if line.startswith("|")]
     assert len(table) == 2 + len(tiny.SCHEMA)
     assert {line.count("|") for line in table} == {6}
-    unmeasured = model_card(name="t", schema=tiny.SCHEMA, backbone="b", head="h", trained={}, metrics=None)
+    unmeasured = model_card(name="t", schema=tiny.SCHEMA, members=[member], trained={}, metrics=None)
     assert "Not measured." in unmeasured
 
 

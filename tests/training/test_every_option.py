@@ -43,6 +43,9 @@ _MODEL = {
     "preprocess.box_margin": _Case("0.5", ("preprocess.region=box",)),
     "preprocess.mean": _Case("[0.1, 0.2, 0.3]"),
     "preprocess.std": _Case("[0.1, 0.2, 0.3]"),
+    "test_time.flip": _Case("true"),
+    "test_time.scales": _Case("[1, 1.2]"),
+    "test_time.whole_image": _Case("true", ("preprocess.region=box",)),
     "augment.resize": _Case("80"),
     "augment.whole_image": _Case("0.5", ("preprocess.region=box",)),
     "augment.crop_area": _Case("[0.5, 1]", ("augment.resize=null",)),
@@ -134,6 +137,8 @@ def _made_of(photos: Path, recipe: Recipe, out: Path) -> dict[str, Any]:
         "loss": made.loss(logits, soft, mask, made.loss.denominators(soft, mask, 0), 0).total.item(),
         "own": [name for name, _ in made.loss.named_parameters()],
         "groups": [len(group["params"]) for group in made.optimizer.param_groups],
+        # Last, as it sets the network to evaluation.
+        "measured": _digest(run.tagger().predict(made.val_table.take([0])).logits),
     }
 
 
@@ -272,5 +277,6 @@ def test_every_field_is_tested() -> None:
         "train.choose",  # tests/training/test_choose.py
         "features.limit_gb",
         "mix.level",  # tests/training/test_mixed_run.py
+        "members",  # tests/training/test_ensemble.py
     }
     assert sorted({*_MODEL, *_DATA, *elsewhere}) == sorted(field_names(Recipe))

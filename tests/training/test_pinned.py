@@ -37,4 +37,4 @@ def test_hub_becomes_a_commit(
         resume(out, recipe=recipe, device="cpu")
     assert yaml.safe_load((out / "recipe.yaml").read_text())["model"]["weights"] == f"hub@{commit}"
     bundle = open_bundle(out)
-    assert bundle.model.weights == bundle.trained["backbone_weights"] == f"hub@{commit}"
+    assert bundle.only.model.weights == bundle.trained["backbone_weights"] == f"hub@{commit}"

@@ -92,6 +92,8 @@ def test_a_later_change_wins_and_values_are_yaml() -> None:
         (["model.frozen=true", "model.batchnorm=eval"], "unless model.frozen is false"),
         (["preprocess.box_margin=0"], "unless preprocess.region is box"),
         (["augment.whole_image=0.5"], "unless preprocess.region is box"),
+        (["test_time.whole_image=true"], "unless preprocess.region is box"),
+        (["test_time.scales=[1, 1]"], "test_time.scales: name each scale once"),
         (["augment.crop_ratio=[1, 2]"], "unless augment.crop_area is set"),
         (["augment.erasing_area=[0.1, 0.2]"], "unless augment.erasing is more than 0"),
         (["mix.mode=element"], "unless mix.mixup or mix.cutmix is more than 0"),

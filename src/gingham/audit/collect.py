@@ -42,18 +42,21 @@ def audit(
 
     Raises:
         UserError: label errors are asked for and cleanlab is not installed.
+        BundleError: the model is an ensemble.
         DataError: they are, and no image can be used.
         MachineError: the cache folder cannot be written.
     """
+    boxed = False
     if bundle is not None:
         require_cleanlab()
+        boxed = bundle.only.preprocess.region == "box"
     reporter = reporter or Reporter()
     found = survey(table.paths(), workers=workers, max_pixels=max_pixels, reporter=reporter)
     same = same_pictures(found)
     boxes = boxes_outside(table, found)
     errors: dict[str, AttributeErrors] | None = None
     if bundle is not None:
-        lost = {entry.image for entry in boxes if entry.outside >= 1} if bundle.preprocess.region == "box" else set()
+        lost = {entry.image for entry in boxes if entry.outside >= 1} if boxed else set()
         labelled = (table.targets != UNLABELLED).any(axis=1)
         rows = [
             row

@@ -57,19 +57,21 @@ def pooled_features(
     """Mean and maximum over the image of a backbone's tokens, `[N, 2 D]`; the tokens are kept in the feature cache.
 
     Raises:
+        BundleError: the model is an ensemble, or damaged.
         ImageError: an image cannot be read.
         DataError: the model looks at boxes, and one lies outside of its image.
         MachineError: the disk refuses.
     """
+    member = bundle.only
     network = bundle.network().to(device)
 
     def pixels(row: int) -> npt.NDArray[np.uint8]:
-        return bundle.preprocess.apply(decode(table.path(row), max_pixels=max_pixels), box_of(table, row))
+        return member.preprocess.apply(decode(table.path(row), max_pixels=max_pixels), box_of(table, row))
 
     store = backbone_features(
         network,
-        f"{bundle.model.backbone} {network.backbone.weights_hash()}",
-        content_keys(table, bundle.preprocess, workers),
+        f"{member.model.backbone} {network.backbone.weights_hash()}",
+        content_keys(table, member.preprocess, workers),
         pixels,
         limit_gb=FeatureOptions().limit_gb,
         workers=workers,

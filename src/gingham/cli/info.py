@@ -1,9 +1,15 @@
 """`gingham info`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gingham.inference.member import Member
+    from gingham.schema import AttributeSchema
 
 __all__ = ["command"]
 
@@ -21,37 +27,58 @@ _ASSUMED = "assumed: deepfashion (the recipe takes its schema from the labels; -
 )
 def command(subject: str, as_json: bool, schema_name: str | None) -> None:
     """Describe a bundle, a run or a recipe, with its parameter table."""
-    from rich.table import Table
-
     from gingham.cli.console import print_json, print_result
 
-    facts, parts = _describe(subject, schema_name)
+    facts = _describe(subject, schema_name)
     if as_json:
-        print_json({**facts, "parts": dict(parts)})
+        print_json(facts)
         return
     for name, value in facts.items():
-        if name not in {"parameters", "backbone_parameters", "schema"}:
+        if name not in {"parameters", "backbone_parameters", "parts", "members", "schema"}:
             print_result(f"{name}: {value}")
-    table = Table("part", "parameters")
-    table.columns[1].justify = "right"
-    for name, count in parts:
-        table.add_row(name, f"{count:,}")
-    table.add_section()
-    table.add_row("in all", f"{facts['parameters']:,}", style="bold")
-    print_result(table)
+    print_result(_member_table(facts) if "members" in facts else _part_table(facts))
     for attribute, classes in facts["schema"].items():
         print_result(f"{attribute}: {', '.join(classes)}")
 
 
-def _describe(subject: str, schema_name: str | None) -> tuple[dict[str, Any], list[tuple[str, int]]]:
-    import difflib
+def _part_table(facts: dict[str, Any]) -> "Table":
+    from rich.table import Table
 
-    import torch
+    table = Table("part", "parameters")
+    table.columns[1].justify = "right"
+    for name, count in facts["parts"].items():
+        table.add_row(name, f"{count:,}")
+    table.add_section()
+    table.add_row("in all", f"{facts['parameters']:,}", style="bold")
+    return table
+
+
+def _member_table(facts: dict[str, Any]) -> "Table":
+    from rich.table import Table
+
+    table = Table("member", "backbone", "head", "pixels", "views", "parameters")
+    table.columns[-1].justify = "right"
+    for member in facts["members"]:
+        table.add_row(
+            member["name"],
+            member["backbone"],
+            member["head"],
+            str(member["image_size"]),
+            member["views"],
+            f"{member['parameters']:,}",
+        )
+    table.add_section()
+    table.add_row("in all", "", "", "", "", f"{facts['parameters']:,}", style="bold")
+    return table
+
+
+def _describe(subject: str, schema_name: str | None) -> dict[str, Any]:
+    import difflib
 
     from gingham.errors import UserError
     from gingham.inference.bundle import open_bundle
+    from gingham.inference.member import Member
     from gingham.inference.repository import pulled_from
-    from gingham.models.network import build_network, parameter_table
     from gingham.schema import AttributeSchema
     from gingham.training.builtin import builtin_recipes
     from gingham.training.recipe import load_recipe
@@ -59,10 +86,13 @@ def _describe(subject: str, schema_name: str | None) -> tuple[dict[str, Any], li
     path = Path(subject)
     if (subject in builtin_recipes() and not path.exists()) or path.suffix in {".yaml", ".yml", ".json"}:
         recipe = load_recipe(subject)
-        own = schema_name or recipe.data.schema_file
-        schema = AttributeSchema.load(own or "deepfashion")
-        model, size = recipe.model, recipe.preprocess.size
-        facts: dict[str, Any] = {"recipe": subject, "schema_source": own or _ASSUMED}
+        chosen = schema_name or recipe.data.schema_file
+        schema = AttributeSchema.load(chosen or "deepfashion")
+        members = tuple(
+            Member(name=name, model=one.model, preprocess=one.preprocess, test_time=one.test_time)
+            for name, one in (recipe.member_recipes() or {"": recipe}).items()
+        )
+        facts: dict[str, Any] = {"recipe": subject, "schema_source": chosen or _ASSUMED}
     else:
         if not path.exists() and len(path.parts) == 1:
             near = difflib.get_close_matches(subject, builtin_recipes(), n=1)
@@ -71,26 +101,43 @@ def _describe(subject: str, schema_name: str | None) -> tuple[dict[str, Any], li
         if schema_name is not None:
             raise UserError(f"--schema {schema_name}: {subject} has its own schema; leave --schema out")
         bundle = open_bundle(path)
-        schema, model, size = bundle.schema, bundle.model, bundle.preprocess.size
+        schema, members = bundle.schema, bundle.members
         facts = {
             "model": str(bundle.path),
             "hash": bundle.hash,
             **pulled_from(bundle),
             **{key: value for key, value in bundle.trained.items() if key != "metrics"},
         }
+    described = [_member_facts(member, schema) for member in members]
+    if len(described) == 1:
+        return {**facts, **described[0], "schema": schema.to_plain()}
+    sums = {key: sum(member[key] for member in described) for key in ("parameters", "backbone_parameters")}
+    named = [{"name": member.name, **own} for member, own in zip(members, described, strict=True)]
+    return {**facts, "members": named, **sums, "schema": schema.to_plain()}
+
+
+def _member_facts(member: "Member", schema: "AttributeSchema") -> dict[str, Any]:
+    """Of one network: what it is, how it looks at images, and its parameters."""
+    import torch
+
+    from gingham.models.network import build_network, parameter_table
+
     with torch.device("meta"):
         network = build_network(
-            model, schema, image_size=size, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), load_weights=False
+            member.model,
+            schema,
+            image_size=member.preprocess.size,
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
+            load_weights=False,
         )
-    parts = parameter_table(network)
-    total = sum(count for _, count in parts)
-    backbone = sum(count for name, count in parts if name == "backbone")
-    facts |= {
-        "backbone": model.backbone,
-        "head": model.head,
-        "image_size": size,
-        "parameters": total,
-        "backbone_parameters": backbone,
-        "schema": schema.to_plain(),
+    parts = dict(parameter_table(network))
+    return {
+        "backbone": member.model.backbone,
+        "head": member.model.head,
+        "image_size": member.preprocess.size,
+        "views": member.test_time.summary(member.preprocess),
+        "parameters": sum(parts.values()),
+        "backbone_parameters": parts["backbone"],
+        "parts": parts,
     }
-    return facts, parts

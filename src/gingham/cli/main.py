@@ -26,6 +26,7 @@ _VERBS = {
     "audit": ("gingham.cli.audit", "Look for faults in labelled photos."),
     "augment-preview": ("gingham.cli.augment_preview", "Draw what training sees of some images."),
     "train": ("gingham.cli.train", "Train a tagger from labelled photos."),
+    "ensemble": ("gingham.cli.ensemble", "Join taggers in one that averages them."),
     "evaluate": ("gingham.cli.evaluate", "Measure a tagger on a labelled split."),
     "predict": ("gingham.cli.predict", "Tag images and write a table."),
     "submit": ("gingham.cli.submit", "Write the challenge's submission file."),

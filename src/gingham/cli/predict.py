@@ -76,7 +76,7 @@ def command(
     tagger = Tagger.from_bundle(
         bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic, isolated=isolated
     )
-    if boxes is not None and tagger.preprocess.region != "box":
+    if boxes is not None and not tagger.boxed:
         reporter.warn(f"--boxes {boxes}: without effect, this model looks at whole images")
     failed = tag_images(
         tagger,

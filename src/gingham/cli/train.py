@@ -18,6 +18,13 @@ __all__ = ["command"]
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field, as in train.epochs=3; repeatable."
 )
+@click.option(
+    "--folds",
+    type=click.IntRange(2),
+    metavar="K",
+    help="Train K models, each without one of K parts of train and val, and measure each photo by the one that has "
+    "not seen it.",
+)
 @click.option("--init", type=file_path, metavar="MODEL", help="Start from this tagger's weights.")
 @click.option(
     "--leaks",
@@ -39,13 +46,16 @@ def command(
     recipe: str | None,
     out: Path,
     changes: tuple[str, ...],
+    folds: int | None,
     init: Path | None,
     leaks: Literal["drop", "keep", "error"] | None,
     skip_unreadable: float | None,
     going_on: bool,
     device: str,
 ) -> int:
-    """Train a tagger from labelled photos and leave a run: its best model, history, curves and metrics.
+    """Train a tagger from labelled photos and leave a run: its model, history, curves and metrics.
+
+    With --folds, or a recipe that has members, there are several runs in folders of their own, and one model of all.
 
     With `torchrun --nproc-per-node N -m gingham train ...` it trains on N processes or GPUs.
     """
@@ -54,10 +64,13 @@ def command(
     from gingham.evaluation.tables import metrics_table
     from gingham.progress import Reporter
     from gingham.training.estimate import warn_if_slow
+    from gingham.training.folder import require_unused
+    from gingham.training.folds import in_folds
     from gingham.training.intake import Rules
     from gingham.training.interrupt import Stopped, stop_on_signals
+    from gingham.training.jobs import go_on, start
     from gingham.training.recipe import load_recipe
-    from gingham.training.run import is_main_process, resume, train
+    from gingham.training.run import is_main_process
 
     # Of several processes the first one speaks.
     reporter = ConsoleReporter() if os.environ.get("RANK", "0") == "0" else Reporter()
@@ -65,6 +78,8 @@ def command(
     chosen = None if recipe is None and going_on else load_recipe(recipe or "laptop", changes)
     if going_on and recipe is None and changes:
         raise UserError("--set: a resumed run goes on with its own recipe; leave --set out, or start a new run")
+    if going_on and folds is not None:
+        raise UserError("--folds: a resumed run has the folds that it began with; leave --folds out")
     if going_on and init is not None:
         raise UserError("--init: a resumed run has its own weights; leave --init out, or start a new run")
     if going_on and (leaks is not None or skip_unreadable is not None):
@@ -73,16 +88,28 @@ def command(
     try:
         with stop_on_signals() as stop:
             if going_on:
-                metrics = resume(out, data=data, recipe=chosen, device=device, reporter=reporter, stop=stop)
+                metrics = go_on(out, data=data, recipe=chosen, device=device, reporter=reporter, stop=stop)
             else:
                 if data is None:
                     raise UserError("--data: name the folder or table of labelled photos")
                 if recipe is None:
                     raise UserError("--recipe: name one; `laptop` fits this machine, `gingham recipes list` shows all")
                 assert chosen is not None
-                warn_if_slow(chosen, data, device, reporter)
-                rules = Rules(leaks or "drop", skip_unreadable)
-                metrics = train(data, chosen, out, init=init, rules=rules, device=device, reporter=reporter, stop=stop)
+                require_unused(out)
+                if folds is not None:
+                    chosen = in_folds(chosen, folds)
+                warn_if_slow(chosen, data, device, reporter, runs=folds or 1)
+                metrics = start(
+                    data,
+                    chosen,
+                    out,
+                    folds=folds,
+                    init=init,
+                    rules=Rules(leaks or "drop", skip_unreadable),
+                    device=device,
+                    reporter=reporter,
+                    stop=stop,
+                )
     except Stopped:
         begun = (out / "recipe.yaml").is_file()
         way_on = f"go on with gingham train --resume --out {out}" if begun else "nothing was begun: call it again"
@@ -96,5 +123,6 @@ def command(
         ) from failure
     if is_main_process():
         print_result(metrics_table(metrics))
-        reporter.say(f"run: {out} (model in {out / 'best'}, curves in {out / 'curves.png'})")
+        curves = f", curves in {out / 'curves.png'}" if (out / "curves.png").is_file() else ""
+        reporter.say(f"run: {out} (model in {out / 'best'}{curves})")
     return ExitCode.DONE

@@ -1,7 +1,7 @@
 """Evaluation preprocessing: from an upright RGB image to the uint8 square that a network takes."""
 
 import math
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from gingham.errors import DataError
 from gingham.options import Options
 
-__all__ = ["Preprocess", "region_of", "resized"]
+__all__ = ["Extent", "Preprocess", "region_of", "resized"]
 
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -21,6 +21,18 @@ _FILTERS = {
 
 Region = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; fractions are allowed."""
+
+
+class Extent(Protocol):
+    """What has a size in pixels: an image, or what is known of one."""
+
+    @property
+    def width(self) -> int:
+        """See the class."""
+
+    @property
+    def height(self) -> int:
+        """See the class."""
 
 
 class Preprocess(Options):
@@ -81,7 +93,7 @@ class Preprocess(Options):
         return np.array(resized(image, region_of(image, box, self), self, self.size))
 
 
-def region_of(image: Image.Image, box: npt.NDArray[np.float32] | None, preprocess: Preprocess) -> Region:
+def region_of(image: Extent, box: npt.NDArray[np.float32] | None, preprocess: Preprocess) -> Region:
     """The part of the image that is looked at: all of it, or the box with its margin, cut off at the image's edge.
 
     Raises:

@@ -75,7 +75,13 @@ def tag_images(
         "model": tagger.hash,
         "schema": tagger.schema.to_plain(),
         "schema_fingerprint": tagger.schema.fingerprint,
-        "preprocess": tagger.preprocess.model_dump(mode="json"),
+        "members": [
+            {
+                "preprocess": voter.preprocess.model_dump(mode="json"),
+                "test_time": voter.test_time.model_dump(mode="json"),
+            }
+            for voter in tagger.voters
+        ],
         "formulas": _FORMULAS if out.suffix.lower() == ".csv" else "as they are",
         "options": dict(options),
     }

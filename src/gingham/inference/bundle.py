@@ -1,18 +1,18 @@
 """A tagger on disk: one folder that is the model, with a manifest of its bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import gingham
 from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
+from gingham.data.test_time import TestTime
 from gingham.documents import DOCUMENT_LIMIT
-from gingham.errors import BundleError, RecipeError
-from gingham.models.network import Network, build_network
+from gingham.errors import BundleError
+from gingham.inference.member import CONFIG, WEIGHTS, Member
+from gingham.models.network import Network
 from gingham.models.options import ModelOptions
 from gingham.schema import AttributeSchema
 from gingham.storage import (
@@ -25,28 +25,38 @@ from gingham.storage import (
     write_manifest,
     write_text,
 )
-from gingham.tensors import HEADER_LIMIT, layout_of, load_tensors, read_layout, save_tensors
+from gingham.tensors import save_tensors
 
-__all__ = ["CARD", "DESCRIPTIONS", "WEIGHTS", "Bundle", "bundle_path", "describe", "open_bundle", "write_bundle"]
+__all__ = [
+    "CARD",
+    "MOST_MEMBERS",
+    "Bundle",
+    "bundle_path",
+    "describe",
+    "file_names",
+    "open_bundle",
+    "weights_names",
+    "write_bundle",
+    "write_descriptions",
+]
 
-DESCRIPTIONS = ("config.json", "schema.json", "preprocess.json")
-WEIGHTS = "model.safetensors"
 CARD = "README.md"
+MOST_MEMBERS = 64
 
-_FORMAT = 1
-_FILES = (*DESCRIPTIONS, WEIGHTS)
-_SLACK = 2**25
+_SCHEMA = "schema.json"
+_PREPROCESS = "preprocess.json"
+_FORMAT = 2
+"""1: one member, seen in one view, its preprocessing in a file of its own; 2: `members` says all of that of each."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What a bundle says of itself; the weights are read by `network`.
+    """What a bundle says of itself; the weights are read by `networks`.
 
     Attributes:
         path: its folder.
         schema: the attributes that it tags.
-        preprocess: from a decoded image to the network's input.
-        model: the network's structure.
+        members: its networks, whose probabilities are averaged; mostly one.
         data: how the labels that it was trained on were read, so that it is measured on labels read alike.
         trained: free text values about the training (data, epoch, metrics).
         hash: SHA-256 of its manifest, which has the sum of every file.
@@ -54,77 +64,54 @@ class Bundle:
 
     path: Path
     schema: AttributeSchema
-    preprocess: Preprocess
-    model: ModelOptions
+    members: tuple[Member, ...]
     data: DataOptions
     trained: Mapping[str, Any]
     hash: str
 
+    @property
+    def only(self) -> Member:
+        """The one member, for what needs a single network.
+
+        Raises:
+            BundleError: there are several.
+        """
+        if len(self.members) > 1:
+            names = ", ".join(member.name or member.weights for member in self.members)
+            raise BundleError(
+                f"{self.path}: an ensemble of {len(self.members)}, and one network is needed here; give one of the "
+                f"models that it was joined from: {names}"
+            )
+        return self.members[0]
+
     def network(self) -> Network:
-        """Build the network and load its weights, in evaluation mode.
+        """The network of the only member. Raises `BundleError` as `only` and `networks`."""
+        member = self.only
+        self.check_weights()
+        return member.network(self.path, self.schema)
+
+    def networks(self) -> list[Network]:
+        """Build the network of each member and load its weights, in evaluation mode.
 
         Raises:
             BundleError: as `check_weights`, or weights are not finite.
         """
         self.check_weights()
-        network = self._build()
-        tensors = load_tensors(self.path / WEIGHTS)
-        for name, tensor in tensors.items():
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise BundleError(f"{self.path / WEIGHTS}: tensor '{name}' holds values that are not finite")
-        network.load_state_dict(tensors)
-        return network.eval()
-
-    def structure(self) -> Network:
-        """The network without numbers, on the meta device: it takes no memory, however large it claims to be.
-
-        Raises:
-            BundleError: there is no such network.
-        """
-        try:
-            with torch.device("meta"):
-                return self._build()
-        except RecipeError as failure:
-            raise BundleError(f"{self.path / 'config.json'}: {failure}") from None
+        return [member.network(self.path, self.schema) for member in self.members]
 
     def check_weights(self) -> None:
-        """Compare the weights' names, types and shapes with the network's, before either takes memory.
+        """Check that all weights fit their networks, before any takes memory. Raises as `Member.check_weights`."""
+        for member in self.members:
+            member.check_weights(self.path, self.schema, members=len(self.members))
 
-        Raises:
-            BundleError: a tensor is missing, too many, or of another type or shape; or the network would take far
-                more memory than its weights account for.
-        """
-        file, network = self.path / WEIGHTS, self.structure()
-        expected, found = network.state_dict(), read_layout(file)
-        for name in sorted(expected.keys() ^ found.keys()):
-            state = "is missing" if name in expected else "has no place in this model"
-            raise BundleError(f"{file}: tensor '{name}' {state}; the bundle does not fit its config.json")
-        for name, tensor in expected.items():
-            wanted = layout_of(tensor)
-            if found[name] != wanted:
-                raise BundleError(
-                    f"{file}: tensor '{name}' has type {found[name].dtype} and shape {found[name].shape}, "
-                    f"expected {wanted.dtype} {wanted.shape}"
-                )
-        # Tables that are computed, of positions and windows, are in no file; with a large image they can be immense.
-        held = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))
-        if held > 2 * file.stat().st_size + _SLACK:
-            raise BundleError(
-                f"{self.path}: for images of {self.preprocess.size} pixels this network takes {held / 1e9:.1f} GB, far "
-                "more than its weights; refused"
-            )
+    def weights_limits(self) -> dict[str, int]:
+        """File of weights -> bytes that it can have at most. Raises as `Member.structure`."""
+        return {member.weights: member.weights_limit(self.path, self.schema) for member in self.members}
 
-    def weights_limit(self) -> int:
-        """Bytes that the file of weights can have at most, by what the bundle says of its network. As `structure`."""
-        return HEADER_LIMIT + sum(int(tensor.nbytes) for tensor in self.structure().state_dict().values())
 
-    def _build(self) -> Network:
-        mean, std = self.preprocess.mean, self.preprocess.std
-        if mean is None or std is None:
-            raise BundleError(f"{self.path / 'preprocess.json'}: mean and std are missing")
-        return build_network(
-            self.model, self.schema, image_size=self.preprocess.size, mean=mean, std=std, load_weights=False
-        )
+def weights_names(count: int) -> tuple[str, ...]:
+    """The files of weights of a bundle with `count` members."""
+    return (WEIGHTS,) if count == 1 else tuple(f"member-{number}.safetensors" for number in range(1, count + 1))
 
 
 def bundle_path(model: Path) -> Path:
@@ -162,11 +149,31 @@ def open_bundle(model: Path) -> Bundle:
         BundleError: missing, damaged, changed since it was written, or of a later format.
     """
     path = bundle_path(model)
-    sums = verify_manifest(path, {*_FILES, CARD})
-    for name in _FILES:
+    known = {CONFIG, _SCHEMA, _PREPROCESS, CARD, WEIGHTS, *weights_names(MOST_MEMBERS)}
+    sums = verify_manifest(path, known)
+    _require_listed(path, sums, (CONFIG,))
+    names = file_names(path)
+    _require_listed(path, sums, names)
+    if unused := sorted(sums.keys() - {*names, CARD}):
+        raise BundleError(f"{path / MANIFEST}: it lists {unused[0]}, of which {CONFIG} knows nothing; copy it again")
+    return describe(path)
+
+
+def _require_listed(path: Path, sums: Mapping[str, str], names: Iterable[str]) -> None:
+    for name in names:
         if name not in sums:
             raise BundleError(f"{path / MANIFEST}: it does not list {name}, so nothing vouches for that; copy it again")
-    return describe(path)
+
+
+def file_names(path: Path) -> tuple[str, ...]:
+    """The files that a bundle consists of, by its `config.json`; besides its card and manifest.
+
+    Raises:
+        BundleError: `config.json` is missing or malformed, or of a later format.
+    """
+    config = _read_config(path)
+    documents = (CONFIG, _SCHEMA, _PREPROCESS) if config["format"] == 1 else (CONFIG, _SCHEMA)
+    return *documents, *weights_names(len(config["members"]))
 
 
 def describe(path: Path) -> Bundle:
@@ -176,49 +183,86 @@ def describe(path: Path) -> Bundle:
         BundleError: a file is missing or malformed, or of a later format.
         SchemaError: `schema.json` holds no schema.
     """
-    config, schema, preprocess = (read_json(path / name, limit=DOCUMENT_LIMIT) for name in DESCRIPTIONS)
+    config = _read_config(path)
+    schema = AttributeSchema.from_plain(_read(path, _SCHEMA), source=str(path / _SCHEMA))
+    try:
+        members = _only_member(path, config) if config["format"] == 1 else _all_members(path, config)
+        data, trained = dict(config["data"]), dict(config["trained"])
+    except (KeyError, TypeError, ValueError):
+        raise _malformed(path) from None
+    return Bundle(
+        path=path,
+        schema=schema,
+        members=members,
+        data=DataOptions.parse(data, source=str(path / CONFIG), error=BundleError),
+        trained=trained,
+        hash=sha256_file(path / MANIFEST),
+    )
+
+
+def _read(path: Path, name: str) -> Any:
+    return read_json(path / name, limit=DOCUMENT_LIMIT)
+
+
+def _malformed(path: Path) -> BundleError:
+    return BundleError(f"{path / CONFIG}: not the configuration of a bundle")
+
+
+def _read_config(path: Path) -> Any:
+    """`config.json`, of a format, runtime and number of members that are known here."""
+    config = _read(path, CONFIG)
     try:
         if config["format"] > _FORMAT:
             raise BundleError(
                 f"{path}: written by Gingham {config['gingham']}, format {config['format']}; upgrade Gingham"
             )
-        if config["runtime"] != "torch" or config["members"] != [WEIGHTS]:
-            raise BundleError(
-                f"{path / 'config.json'}: runtime {config['runtime']!r} or its members are not known here"
-            )
-        model_options, data, trained = dict(config["model"]), dict(config["data"]), dict(config["trained"])
-    except (KeyError, TypeError, ValueError):
-        raise BundleError(f"{path / 'config.json'}: not the configuration of a bundle") from None
-    return Bundle(
-        path=path,
-        schema=AttributeSchema.from_plain(schema, source=str(path / "schema.json")),
-        preprocess=Preprocess.parse(preprocess, source=str(path / "preprocess.json"), error=BundleError),
-        model=ModelOptions.parse(model_options, source=str(path / "config.json"), error=BundleError),
-        data=DataOptions.parse(data, source=str(path / "config.json"), error=BundleError),
-        trained=trained,
-        hash=sha256_file(path / MANIFEST),
-    )
+        known = config["format"] in (1, 2) and config["runtime"] == "torch" and isinstance(config["members"], list)
+        if not known or not 1 <= len(config["members"]) <= (1 if config["format"] == 1 else MOST_MEMBERS):
+            raise BundleError(f"{path / CONFIG}: runtime {config['runtime']!r} or its members are not known here")
+    except (KeyError, TypeError):
+        raise _malformed(path) from None
+    return config
+
+
+def _only_member(path: Path, config: Any) -> tuple[Member, ...]:
+    """The member of format 1."""
+    if config["members"] != [WEIGHTS]:
+        raise BundleError(f"{path / CONFIG}: the members are {WEIGHTS} and nothing else in this format")
+    model = ModelOptions.parse(dict(config["model"]), source=str(path / CONFIG), error=BundleError)
+    preprocess = Preprocess.parse(_read(path, _PREPROCESS), source=str(path / _PREPROCESS), error=BundleError)
+    return (Member(model=model, preprocess=preprocess),)
+
+
+def _all_members(path: Path, config: Any) -> tuple[Member, ...]:
+    """The members of format 2."""
+    members = []
+    for number, name in enumerate(weights_names(len(config["members"]))):
+        source = f"{path / CONFIG}: members.{number}"
+        member = Member.parse(dict(config["members"][number]), source=source, error=BundleError)
+        # Names are for reading; what is read is known beforehand.
+        if member.weights != name:
+            raise BundleError(f"{source}.weights: expected {name!r}, got {member.weights[:100]!r}")
+        members.append(member)
+    return tuple(members)
 
 
 def write_bundle(
     path: Path,
     *,
     network: Network,
+    member: Member,
     schema: AttributeSchema,
-    preprocess: Preprocess,
-    model: ModelOptions,
     data: DataOptions,
     trained: Mapping[str, Any],
     card: str,
 ) -> None:
-    """Write a bundle, whole or not at all; an older one at `path` is replaced.
+    """Write a bundle of one network, whole or not at all; an older one at `path` is replaced.
 
     Args:
         path: the folder to make.
         network: the weights.
+        member: the network's structure and how it looks at images, with mean and std filled in.
         schema: the attributes, in the order of the network's logits.
-        preprocess: with mean and std filled in.
-        model: the network's structure.
         data: see `Bundle`.
         trained: see `Bundle`.
         card: the model card, Markdown.
@@ -227,18 +271,31 @@ def write_bundle(
         MachineError: the disk is full or refuses.
     """
     with atomic_directory(path) as folder:
-        config = {
-            "format": _FORMAT,
-            "gingham": gingham.__version__,
-            "runtime": "torch",
-            "members": [WEIGHTS],
-            "model": model.model_dump(mode="json"),
-            "data": data.model_dump(mode="json"),
-            "trained": dict(trained),
-        }
-        write_json(folder / "config.json", config)
-        write_json(folder / "schema.json", schema.to_plain())
-        write_json(folder / "preprocess.json", preprocess.model_dump(mode="json"))
-        write_text(folder / CARD, card)
+        write_descriptions(folder, [member], schema=schema, data=data, trained=trained, card=card)
         save_tensors(folder / WEIGHTS, network.state_dict())
         write_manifest(folder)
+
+
+def write_descriptions(
+    folder: Path,
+    members: Sequence[Member],
+    *,
+    schema: AttributeSchema,
+    data: DataOptions,
+    trained: Mapping[str, Any],
+    card: str,
+) -> None:
+    """Write all files of a bundle but the weights and the manifest. See `write_bundle`.
+
+    What an older Gingham can use has the format that it reads.
+    """
+    plain = {"runtime": "torch", "data": data.model_dump(mode="json"), "trained": dict(trained)}
+    config: dict[str, Any] = {"format": _FORMAT, "gingham": gingham.__version__, **plain}
+    if len(members) == 1 and members[0].test_time == TestTime():
+        config |= {"format": 1, "members": [WEIGHTS], "model": members[0].model.model_dump(mode="json")}
+        write_json(folder / _PREPROCESS, members[0].preprocess.model_dump(mode="json"))
+    else:
+        config["members"] = [member.model_dump(mode="json") for member in members]
+    write_json(folder / CONFIG, config)
+    write_json(folder / _SCHEMA, schema.to_plain())
+    write_text(folder / CARD, card)

@@ -1,26 +1,31 @@
 """The model card that travels in a bundle as `README.md`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from gingham.evaluation.metrics import Metrics
+from gingham.inference.member import Member
 from gingham.schema import AttributeSchema
 
 __all__ = ["model_card"]
 
 
 def model_card(
-    *, name: str, schema: AttributeSchema, backbone: str, head: str, trained: Mapping[str, Any], metrics: Metrics | None
+    *,
+    name: str,
+    schema: AttributeSchema,
+    members: Sequence[Member],
+    trained: Mapping[str, Any],
+    metrics: Metrics | None,
 ) -> str:
     """Markdown with the front matter that the Hugging Face Hub reads.
 
     Args:
         name: title.
         schema: what the model tags.
-        backbone: timm name.
-        head: its kind.
+        members: its networks.
         trained: facts about the training, one line each.
         metrics: on the validation split; None while training is going on.
     """
@@ -31,7 +36,7 @@ def model_card(
     }
     lines = ["---", yaml.safe_dump(front, sort_keys=False).strip(), "---", "", f"# {name}", ""]
     lines += [
-        f"Tags a garment photo with {len(schema)} attributes: backbone `{backbone}`, head `{head}`.",
+        *_opening(schema, members),
         "",
         "```python",
         "from gingham import Tagger",
@@ -86,6 +91,21 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _opening(schema: AttributeSchema, members: Sequence[Member]) -> list[str]:
+    networks = [
+        f"backbone `{member.model.backbone}`, head `{member.model.head}`; {member.test_time.summary(member.preprocess)}"
+        for member in members
+    ]
+    tags = f"Tags a garment photo with {len(schema)} attributes"
+    if len(members) == 1:
+        return [f"{tags}: {networks[0]}."]
+    return [
+        f"{tags}. The probabilities of {len(members)} networks are averaged:",
+        "",
+        *(f"- {one}" for one in networks),
+    ]
 
 
 def _cell(value: float | None) -> str:

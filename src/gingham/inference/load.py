@@ -1,6 +1,6 @@
-"""From an image, wherever it is, to the pixels that a network takes; knows nothing of networks."""
+"""From an image, wherever it is, to the pixels that networks take; knows nothing of networks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +11,10 @@ from PIL import Image
 
 from gingham.data.pixels import upright_rgb
 from gingham.data.preprocess import Preprocess
+from gingham.data.test_time import TestTime, evaluation_views
 from gingham.errors import DataError, ImageError
 
-__all__ = ["Decode", "Facts", "Item", "Source", "load"]
+__all__ = ["Decode", "Facts", "Item", "Look", "Source", "Views", "load"]
 
 Source = str | Path | bytes | Image.Image
 
@@ -21,8 +22,22 @@ Decode = Callable[..., Image.Image]
 """`decode`, or what does the same elsewhere: of a path or bytes, with `name`."""
 
 
+Views = list[npt.NDArray[np.uint8]]
+"""Of one image, uint8 `[size, size, 3]` each."""
+
+
+class Look(NamedTuple):
+    """A way to look at an image: what becomes of it, in which views."""
+
+    preprocess: Preprocess
+    test_time: TestTime
+
+
 class Facts(NamedTuple):
-    """Of an image, beside its logits: size in pixels, mean brightness in 0..1, the box's share of the area (or NaN)."""
+    """Of an image, beside its logits: size in pixels, mean brightness in 0..1, the box's share of the area (or NaN).
+
+    The brightness is that of the first view.
+    """
 
     width: int
     height: int
@@ -39,10 +54,8 @@ class Item:
     box: npt.NDArray[np.float32] | None = None
 
 
-def load(
-    preprocess: Preprocess, decoder: Decode, item: Item
-) -> tuple[Item, npt.NDArray[np.uint8] | ImageError, Facts | None]:
-    """Decode and prepare one image: uint8 `[size, size, 3]` and its facts, or the error that it came to.
+def load(looks: Sequence[Look], decoder: Decode, item: Item) -> tuple[Item, list[Views] | ImageError, Facts | None]:
+    """Decode one image, once, and make the views of each look of it; with its facts, or the error that it came to.
 
     Raises:
         TypeError: the source is of a type that holds no image.
@@ -51,7 +64,7 @@ def load(
         image = _image(item, decoder)
         # A row of NaN is no box; a NaN beside numbers is a bad one.
         box = None if item.box is None or np.isnan(item.box).all() else item.box
-        pixels = preprocess.apply(image, box)
+        seen = [evaluation_views(image, box, preprocess, test_time) for preprocess, test_time in looks]
     except ImageError as failure:
         return item, failure, None
     except DataError as failure:
@@ -59,7 +72,7 @@ def load(
     share = float("nan")
     if box is not None:
         share = float((box[2] - box[0]) * (box[3] - box[1]) / (image.width * image.height))
-    return item, pixels, Facts(image.width, image.height, float(pixels.mean()) / 255.0, share)
+    return item, seen, Facts(image.width, image.height, float(seen[0][0].mean()) / 255.0, share)
 
 
 def _image(item: Item, decoder: Decode) -> Image.Image:

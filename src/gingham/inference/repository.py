@@ -13,7 +13,8 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from gingham.documents import DOCUMENT_LIMIT
 from gingham.errors import BundleError, UserError
 from gingham.huggingface import endpoint, hub_errors, is_commit, split_reference
-from gingham.inference.bundle import CARD, DESCRIPTIONS, WEIGHTS, Bundle, describe, open_bundle
+from gingham.inference.bundle import CARD, Bundle, describe, file_names, open_bundle
+from gingham.inference.member import CONFIG
 from gingham.storage import MANIFEST, atomic_directory, cache_directory, machine_errors, read_json, write_json
 
 __all__ = ["cached_bundle", "pull_bundle", "pulled_from", "push_bundle"]
@@ -142,18 +143,20 @@ def _fetch(repository: str, commit: str, sizes: Mapping[str, int | None], folder
     """Download a bundle's files into `folder`, the small ones first, and check them."""
 
     def download(name: str, limit: int) -> None:
+        if name not in sizes:
+            raise BundleError(f"not a bundle, it has no {name}")
         size = sizes[name]
         if size is None or size > limit:
             raise BundleError(f"{name}: {size} bytes, at most {limit:,} are expected")
         huggingface_hub.hf_hub_download(repository, name, revision=commit, local_dir=folder)
 
-    for name in (MANIFEST, *DESCRIPTIONS, WEIGHTS):
-        if name not in sizes:
-            raise BundleError(f"not a bundle, it has no {name}")
-    for name in (MANIFEST, *DESCRIPTIONS, CARD):
-        if name in sizes:
-            download(name, DOCUMENT_LIMIT)
-    download(WEIGHTS, describe(folder).weights_limit())
+    for name in (MANIFEST, CONFIG):
+        download(name, DOCUMENT_LIMIT)
+    documents = [name for name in file_names(folder) if name.endswith(".json") and name != CONFIG]
+    for name in [*documents, *([CARD] if CARD in sizes else [])]:
+        download(name, DOCUMENT_LIMIT)
+    for name, limit in describe(folder).weights_limits().items():
+        download(name, limit)
     # The library's notes about the download.
     shutil.rmtree(folder / ".cache", ignore_errors=True)
     bundle = open_bundle(folder)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,19 +16,17 @@ import torch
 from gingham.data.decode import MAX_PIXELS, decode
 from gingham.data.isolated import IsolatedDecoder
 from gingham.data.prefetch import prefetch
-from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
-from gingham.errors import BundleError, DataError, ImageError, UserError
+from gingham.errors import DataError, ImageError, UserError
 from gingham.inference.bundle import Bundle, open_bundle
-from gingham.inference.deterministic import deterministic_torch
 from gingham.inference.load import Decode, Facts, Item, Source, load
+from gingham.inference.panel import Panel, Voter
 from gingham.inference.repository import cached_bundle
-from gingham.models.network import Network
 from gingham.predictions import Predictions, softmax
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 
-__all__ = ["Facts", "Item", "MissingBoxWarning", "Outcome", "Tag", "Tagger", "choose_device"]
+__all__ = ["Facts", "Item", "MissingBoxWarning", "Outcome", "Tag", "Tagger", "Voter", "choose_device"]
 
 _BATCH = 8
 
@@ -77,7 +75,9 @@ def choose_device(name: str) -> torch.device:
 
 
 class Tagger:
-    """A trained network with its schema and preprocessing.
+    """One or several trained networks with their schema, and how they look at images.
+
+    Where there are several, or several views of an image, their probabilities are averaged (see `Panel`).
 
         tagger = Tagger.load("runs/laptop")
         tags = tagger("photo.jpg")
@@ -85,8 +85,8 @@ class Tagger:
 
     Attributes:
         schema: the attributes that it tags.
-        preprocess: how images are prepared.
-        hash: of the bundle, or empty for a network that is not on disk.
+        voters: its networks.
+        hash: of the bundle, or empty for networks that are not on disk.
         max_pixels: larger images are refused.
         deterministic: the same image gives the same bits, whatever else is tagged: each is a batch of its own, on one
             thread, with deterministic algorithms. Bits are equal on equal machines with equal versions.
@@ -96,9 +96,8 @@ class Tagger:
 
     def __init__(
         self,
-        network: Network,
+        voters: Sequence[Voter],
         schema: AttributeSchema,
-        preprocess: Preprocess,
         *,
         hash: str = "",  # noqa: A002
         device: str | torch.device = "auto",
@@ -108,13 +107,18 @@ class Tagger:
     ) -> None:
         self.device = device if isinstance(device, torch.device) else choose_device(device)
         self.schema = schema
-        self.preprocess = preprocess
+        self.voters = tuple(voters)
         self.hash = hash
         self.max_pixels = max_pixels
         self.deterministic = deterministic
         self.isolated = isolated
-        self.network = network.to(self.device).eval()
+        self._panel = Panel(self.voters, schema, self.device, deterministic=deterministic)
         self._warned = False
+
+    @property
+    def boxed(self) -> int:
+        """How many of the networks look at the garment's box."""
+        return sum(voter.preprocess.region == "box" for voter in self.voters)
 
     @classmethod
     def load(
@@ -194,11 +198,13 @@ class Tagger:
         deterministic: bool = False,
         isolated: bool = False,
     ) -> "Tagger":
-        """Load the network of an opened bundle; the arguments are those of `load`."""
+        """Load the networks of an opened bundle; the arguments are those of `load`."""
         return cls(
-            bundle.network(),
+            [
+                Voter(network, member.preprocess, member.test_time)
+                for network, member in zip(bundle.networks(), bundle.members, strict=True)
+            ],
             bundle.schema,
-            bundle.preprocess,
             hash=bundle.hash,
             device=device,
             max_pixels=bundle.data.max_pixels if max_pixels is None else max_pixels,
@@ -246,7 +252,7 @@ class Tagger:
         return result
 
     def batch_size(self, asked: int | None) -> int:
-        """Images in one pass of the network: 8 unless asked for others, and 1 where that decides the bits.
+        """Views in one pass of a network: 8 unless asked for others, and 1 where that decides the bits.
 
         Raises:
             UserError: several were asked for, and the tagger is deterministic.
@@ -266,14 +272,17 @@ class Tagger:
             UserError: see `batch_size`.
         """
         size = self.batch_size(batch_size)
-        checked, depth = self._checked(items), max(_BATCH, 4 * size)
+        # As much waits in memory whether an image has one view or many.
+        depth = max(workers, max(_BATCH, 4 * size) // sum(look.test_time.most_views for look in self._panel.looks))
         with (
             self._decoder(workers) as decoder,
-            closing(prefetch(checked, partial(load, self.preprocess, decoder), workers=workers, depth=depth)) as loaded,
+            closing(
+                prefetch(self._checked(items), partial(load, self._panel.looks, decoder), workers=workers, depth=depth)
+            ) as loaded,
         ):
             while group := list(islice(loaded, size)):
-                pixels = [entry[1] for entry in group if not isinstance(entry[1], ImageError)]
-                logits = iter(self._forward(pixels))
+                seen = [entry[1] for entry in group if not isinstance(entry[1], ImageError)]
+                logits = iter(self._panel.logits(seen, batch_size=size))
                 for item, entry, facts in group:
                     if isinstance(entry, ImageError):
                         yield Outcome(item.id, None, None, entry)
@@ -292,27 +301,16 @@ class Tagger:
         """The items as they are, with one warning in the caller's thread where a box is missing."""
         for item in items:
             missing = item.box is None or bool(np.isnan(item.box).all())
-            if missing and self.preprocess.region == "box" and not self._warned:
+            if missing and self.boxed and not self._warned:
                 self._warned = True
+                some = "this model was" if self.boxed == len(self.voters) else f"{self.boxed} of its networks were"
                 warnings.warn(
-                    f"{item.id}: no garment box, but this model was trained on boxes: the whole image is used, "
+                    f"{item.id}: no garment box, but {some} trained on boxes: the whole image is used, "
                     "here and wherever a box is missing; give its box (--boxes on the command line)",
                     MissingBoxWarning,
                     stacklevel=2,
                 )
             yield item
-
-    @torch.inference_mode()
-    def _forward(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
-        if not pixels:
-            return np.empty((0, self.schema.total), dtype=np.float32)
-        batch = torch.from_numpy(np.stack(pixels)).to(self.device)
-        with deterministic_torch() if self.deterministic else nullcontext():
-            logits: npt.NDArray[np.float32] = self.network(batch).float().cpu().numpy()
-        if not np.isfinite(logits).all():
-            # Weights that are finite may still multiply to something that is not: no tag would mean anything then.
-            raise BundleError("the model gives values that are not finite; its weights are no trained network's")
-        return logits
 
     def predict(
         self,

@@ -1,15 +1,19 @@
 """What is checked before a run begins, and what a resumed one must agree with."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 
 from gingham.data.augment import check_augment
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
+from gingham.data.test_time import check_test_time
 from gingham.errors import DataError, UserError
 from gingham.losses.options import LossOptions
 from gingham.losses.weights import attribute_weights, class_weights
+from gingham.models.hub import is_hub
+from gingham.options import Options
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 from gingham.training.recipe import Recipe
@@ -21,6 +25,7 @@ __all__ = [
     "check_loss",
     "data_fingerprint",
     "first_difference",
+    "require_same_recipe",
 ]
 
 
@@ -42,6 +47,7 @@ def check_composition(recipe: Recipe) -> None:
         UserError: names the options and the way out.
     """
     check_augment(recipe.augment, recipe.preprocess)
+    check_test_time(recipe.test_time, recipe.preprocess)
     if recipe.features.cache and not recipe.model.frozen:
         raise UserError("features.cache: only a frozen backbone has features worth keeping; set model.frozen=true too")
     if recipe.mix.used and recipe.features.cache and recipe.mix.level == "pixels":
@@ -119,11 +125,21 @@ def check_labels(train_table: LabelTable, val_table: LabelTable, reporter: Repor
             reporter.warn(f"split '{name}' has no example of {', '.join(absent)}")
 
 
+def require_same_recipe(out: Path, own: Recipe, recipe: Recipe | None) -> None:
+    """Check that what goes on in `out` goes on with its own recipe. Raises `UserError` if another one is given."""
+    if recipe is not None and recipe.model.weights == "hub" and is_hub(own.model.weights):
+        recipe = recipe.with_weights(own.model.weights)
+    if recipe is not None and recipe != own:
+        raise UserError(f"{out}: a run goes on with its own recipe, but {first_difference(own, recipe)}")
+
+
 def first_difference(mine: Recipe, other: Recipe) -> str:
     """`block.field is X here and Y there`, of the first field in which two recipes differ."""
     for block in type(mine).model_fields:
         ours, theirs = getattr(mine, block), getattr(other, block)
+        if not isinstance(ours, Options):
+            continue
         for field in type(ours).model_fields:
             if getattr(ours, field) != getattr(theirs, field):
                 return f"{block}.{field} is {getattr(theirs, field)!r} here and {getattr(ours, field)!r} there"
-    return "they differ"
+    return "their members differ"

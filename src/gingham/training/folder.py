@@ -13,7 +13,7 @@ from gingham.storage import is_in_work, machine_errors, read_json, recover, writ
 from gingham.training.intake import Intake
 from gingham.training.recipe import Recipe
 
-__all__ = ["CHECKPOINTS", "Origin", "begin", "claim", "read_origin", "require_unused"]
+__all__ = ["CHECKPOINTS", "Origin", "begin", "claim", "has_begun", "read_origin", "require_unused"]
 
 CHECKPOINTS = "checkpoints"
 _LOCK = ".lock"
@@ -29,11 +29,18 @@ class Origin:
         data: folder or table of labelled photos.
         init: bundle or run whose weights it started from.
         intake: which images were left out; None for runs from before that was asked.
+        folds: of a folder with so many folds, each a run of its own; None = it is no such folder.
     """
 
     data: Path
     init: Path | None
     intake: Intake | None
+    folds: int | None = None
+
+
+def has_begun(out: Path) -> bool:
+    """Whether there is a run in a folder, or several that become one model."""
+    return (out / _RECIPE).is_file()
 
 
 def require_unused(out: Path) -> None:
@@ -44,7 +51,7 @@ def require_unused(out: Path) -> None:
     """
     if not out.exists():
         return
-    if (out / _RECIPE).is_file():
+    if has_begun(out):
         raise UserError(f"{out}: exists and is not an empty folder; go on with --resume, or choose another --out")
     if not out.is_dir() or any(path.name not in (_LOCK, _ORIGIN) and not is_in_work(path) for path in out.iterdir()):
         raise UserError(f"{out}: exists and is not an empty folder; choose another --out")
@@ -61,6 +68,7 @@ def begin(out: Path, recipe: Recipe, origin: Origin) -> None:
         "data": str(origin.data),
         "init": None if origin.init is None else str(origin.init),
         "images": None if origin.intake is None else origin.intake.to_json(),
+        **({} if origin.folds is None else {"folds": origin.folds}),
     }
     write_json(out / _ORIGIN, plain)
     recipe.write(out / _RECIPE)
@@ -78,7 +86,8 @@ def read_origin(out: Path) -> tuple[Path, Origin]:
     try:
         data, init, images = Path(plain["data"]), plain["init"], plain.get("images")
         intake = None if images is None else Intake.from_json(images)
-        return out / _RECIPE, Origin(data, None if init is None else Path(init), intake)
+        folds = None if plain.get("folds") is None else int(plain["folds"])
+        return out / _RECIPE, Origin(data, None if init is None else Path(init), intake, folds)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise BundleError(
             f"{out / _ORIGIN}: damaged: it must name 'data', 'init' and 'images'; start again with a new --out"

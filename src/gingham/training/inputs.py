@@ -10,15 +10,26 @@ from torch import Tensor, nn
 
 from gingham.data.augment import Augment, rng_for
 from gingham.data.decode import MAX_PIXELS, decode
-from gingham.data.preprocess import Preprocess
+from gingham.data.preprocess import Preprocess, Region, region_of, resized
+from gingham.data.survey import survey
 from gingham.data.table import LabelTable
+from gingham.data.test_time import TestTime, evaluation_regions
+from gingham.errors import ImageError
 from gingham.inference.cached import backbone_features, box_of, content_hashes, content_keys
 from gingham.inference.features import FeatureOptions, FeatureStore
 from gingham.models.network import Network
 from gingham.progress import Reporter
 from gingham.training.views import view
 
-__all__ = ["CachedInputs", "FeatureNetwork", "Inputs", "PixelInputs", "cached_inputs", "content_numbers"]
+__all__ = [
+    "CachedInputs",
+    "FeatureNetwork",
+    "Inputs",
+    "PixelInputs",
+    "cached_inputs",
+    "cached_views",
+    "content_numbers",
+]
 
 Indices = npt.NDArray[np.int64]
 
@@ -214,3 +225,55 @@ def cached_inputs(
         reporter=reporter,
     )
     return CachedInputs(store, len(train), views=views, seed=seed, grid=network.backbone.grid)
+
+
+def cached_views(
+    network: Network,
+    space: str,
+    table: LabelTable,
+    preprocess: Preprocess,
+    test_time: TestTime,
+    options: FeatureOptions,
+    *,
+    workers: int,
+    device: torch.device,
+    reporter: Reporter,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[FeatureStore, list[int]]:
+    """Find or compute the features of all evaluation views of images, in the order of `evaluation_views`.
+
+    Views that several `test_time` have in common are computed once, and so is the one that validation looks at.
+
+    Returns:
+        The features of all views, image by image, and how many each image has.
+
+    Raises:
+        As `cached_inputs`.
+    """
+    found = survey(table.paths(), workers=workers, max_pixels=max_pixels, reporter=reporter)
+    seen: list[tuple[int, Region, bool]] = []
+    keys: list[str] = []
+    counts: list[int] = []
+    for row, (content, facts) in enumerate(zip(content_keys(table, preprocess, workers), found, strict=True)):
+        if isinstance(facts, ImageError):
+            raise facts
+        box = box_of(table, row)
+        plain = region_of(facts, box, preprocess)
+        regions = evaluation_regions(facts, box, preprocess, test_time)
+        for region in regions:
+            for mirrored in (False, True) if test_time.flip else (False,):
+                seen.append((row, region, mirrored))
+                same = region == plain and not mirrored
+                keys.append(content if same else f"{content} {region}" + " mirrored" * mirrored)
+        counts.append(len(seen) - sum(counts))
+
+    def pixels(position: int) -> npt.NDArray[np.uint8]:
+        row, region, mirrored = seen[position]
+        image = decode(table.path(row), max_pixels=max_pixels)
+        page = np.array(resized(image, region, preprocess, preprocess.size))
+        return np.ascontiguousarray(page[:, ::-1]) if mirrored else page
+
+    store = backbone_features(
+        network, space, keys, pixels, limit_gb=options.limit_gb, workers=workers, device=device, reporter=reporter
+    )
+    return store, counts

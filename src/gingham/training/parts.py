@@ -46,6 +46,7 @@ class Parts:
         optimizer: over the trained parameters, also the loss's own.
         loss: with class weights of the training table.
         inputs: what `module` is fed.
+        space: names the backbone and its weights, for the feature cache.
         accelerator: devices, precision and processes.
         intake: which images were left out.
         identity: what a resumed run must agree with.
@@ -62,6 +63,7 @@ class Parts:
     optimizer: torch.optim.Optimizer
     loss: AttributeLoss
     inputs: Inputs
+    space: str
     accelerator: Accelerator
     intake: Intake
     identity: Mapping[str, Any]
@@ -121,9 +123,10 @@ def prepare(
         start_from(network, init, recipe, table, reporter)
     network = network.to(accelerator.device)
     weights_hash = network.backbone.weights_hash()
+    space = f"{recipe.model.backbone} {weights_hash}"
     if accelerator.is_main_process:
         start(intake)
-    inputs = _inputs(recipe, network, train_table, val_table, preprocess, accelerator.device, weights_hash, reporter)
+    inputs = _inputs(recipe, network, train_table, val_table, preprocess, accelerator.device, space, reporter)
     trained: nn.Module = FeatureNetwork(network) if recipe.features.cache else network
     loss = AttributeLoss(recipe.loss, table.schema, torch.from_numpy(train_table.counts())).to(accelerator.device)
     optimizer = build_optimizer(trained.parameters(), recipe.train, of_loss=loss.parameters())
@@ -147,6 +150,7 @@ def prepare(
         optimizer,
         loss,
         inputs,
+        space,
         accelerator,
         intake,
         identity,
@@ -179,7 +183,7 @@ def _inputs(
     val_table: LabelTable,
     preprocess: Preprocess,
     device: torch.device,
-    weights_hash: str,
+    space: str,
     reporter: Reporter,
 ) -> Inputs:
     if not recipe.features.cache:
@@ -193,7 +197,7 @@ def _inputs(
         )
     return cached_inputs(
         network,
-        f"{recipe.model.backbone} {weights_hash}",
+        space,
         train_table,
         val_table,
         preprocess,

@@ -35,6 +35,7 @@ def augment_preview(data: Path, recipe: Recipe, out: Path, *, images: int = 4, v
     A row an image: first the evaluation view, then the training views: of the first epochs, or with cached features
     those that are kept. If the recipe mixes, a second row an image shows it as the first steps would mix a batch of
     these images; each caption says what it consists of. Mixed tokens cannot be seen: pixels stand for them.
+    Of a recipe with members each member has rows of its own.
 
     Args:
         data: folder or table of labelled photos.
@@ -51,9 +52,20 @@ def augment_preview(data: Path, recipe: Recipe, out: Path, *, images: int = 4, v
         ImageError: an image cannot be read.
         MachineError: the disk is full or refuses.
     """
-    check_composition(recipe)
+    recipes = recipe.member_recipes() or {"": recipe}
+    for one in recipes.values():
+        check_composition(one)
     table = read_labels(data, recipe.data).split("train")
     rows = np.unique(np.linspace(0, len(table) - 1, min(images, len(table)), dtype=np.int64))
+    lines = [line for name, one in recipes.items() for line in _lines(one, table, rows, views, name)]
+    write_bytes(out, _png(lines, views + 1))
+    return len(rows)
+
+
+def _lines(
+    recipe: Recipe, table: LabelTable, rows: npt.NDArray[np.int64], views: int, member: str
+) -> list[Sequence[Cell | None]]:
+    """What one recipe makes of these rows."""
     cache = recipe.features
     inputs = PixelInputs(
         table,
@@ -71,12 +83,12 @@ def augment_preview(data: Path, recipe: Recipe, out: Path, *, images: int = 4, v
     names = [Path(table.images[row]).name for row in rows.tolist()]
     mixed = [_mixed(recipe, inputs.grid, names, step, seen[step % len(seen)]) for step in range(views if mixes else 0)]
     for number, row in enumerate(rows.tolist()):
+        caption, pixels = _evaluated(recipe, table, row)
         plain = [(f"view {epoch + 1}", batch[number].numpy()) for epoch, batch in enumerate(seen)]
-        lines.append([_evaluated(recipe, table, row), *plain])
+        lines.append([(f"{member}: {caption}" if member else caption, pixels), *plain])
         if mixes:
             lines.append([None, *(column[number] for column in mixed)])
-    write_bytes(out, _png(lines, views + 1))
-    return len(rows)
+    return lines
 
 
 def _evaluated(recipe: Recipe, table: LabelTable, row: int) -> Cell:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import field_validator
 
 from gingham.data.augment import Augment
 from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
+from gingham.data.test_time import TestTime
 from gingham.documents import parse_yaml
 from gingham.errors import RecipeError
 from gingham.inference.features import FeatureOptions
@@ -17,6 +19,7 @@ from gingham.models.options import ModelOptions
 from gingham.options import Options, load_yaml
 from gingham.storage import write_text
 from gingham.training.builtin import recipe_text
+from gingham.training.members import MemberOptions
 from gingham.training.mix import MixOptions
 from gingham.training.options import TrainOptions
 
@@ -26,6 +29,7 @@ __all__ = ["Recipe", "load_recipe"]
 _IN_FORCE_WITH: Mapping[str, tuple[str, Any]] = {
     "preprocess.box_margin": ("preprocess.region", "box"),
     "augment.whole_image": ("preprocess.region", "box"),
+    "test_time.whole_image": ("preprocess.region", "box"),
     "model.batchnorm": ("model.frozen", False),
     "model.query2label": ("model.head", "query2label"),
     "model.linear": ("model.head", "linear"),
@@ -50,12 +54,39 @@ class Recipe(Options):
 
     data: DataOptions = DataOptions()
     preprocess: Preprocess = Preprocess()
+    test_time: TestTime = TestTime()
     augment: Augment = Augment()
     mix: MixOptions = MixOptions()
     model: ModelOptions = ModelOptions()
     features: FeatureOptions = FeatureOptions()
     loss: LossOptions = LossOptions()
     train: TrainOptions = TrainOptions()
+    members: tuple[MemberOptions, ...] = ()
+
+    @field_validator("members")
+    @classmethod
+    def _different(cls, members: tuple[MemberOptions, ...]) -> tuple[MemberOptions, ...]:
+        # Folders of two names may be one where the file system does not tell capitals.
+        if len({member.name.casefold() for member in members}) < len(members):
+            raise ValueError("each member needs a name of its own, different in more than capital letters")
+        return members
+
+    def member_recipes(self, source: str = "recipe") -> dict[str, "Recipe"]:
+        """Name -> the complete recipe of each member, in order.
+
+        Raises:
+            RecipeError: a change is wrong or has no effect; names the member and the field.
+        """
+        base = {**self.model_dump(mode="json", by_alias=True), "members": []}
+        recipes = {}
+        for member in self.members:
+            said, values = f"{source}, member '{member.name}'", base
+            for field, value in member.changes.items():
+                values = _with(values, field.strip().split("."), value, f"{said}, {field}")
+            recipes[member.name] = Recipe.parse(values, source=said)
+            for field in member.changes:
+                _check_in_force(recipes[member.name], field.strip(), f"{said}, {field}")
+        return recipes
 
     def to_yaml(self) -> str:
         """All fields with their values, in the order of the classes; `load_recipe` reads it back to an equal recipe."""
@@ -110,21 +141,21 @@ def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
     source = f"recipe {name_or_path}" + " with --set" * bool(changes)
     recipe = Recipe.parse(values, source=source)
     for change in changes:
-        _check_in_force(recipe, change)
+        _check_in_force(recipe, change.partition("=")[0].strip(), f"--set {change}")
+    recipe.member_recipes(source)
     return recipe
 
 
-def _check_in_force(recipe: Recipe, change: str) -> None:
-    field = change.partition("=")[0].strip()
+def _check_in_force(recipe: Recipe, field: str, said: str) -> None:
     for name, (other, needed) in _IN_FORCE_WITH.items():
         block, _, leaf = other.partition(".")
         value = getattr(getattr(recipe, block), leaf)
         if (field == name or field.startswith(f"{name}.")) and value != needed:
             needs = yaml.safe_dump(needed).split()[0]
-            raise RecipeError(f"--set {change}: without effect unless {other} is {needs}; set that too, or neither")
+            raise RecipeError(f"{said}: without effect unless {other} is {needs}; set that too, or neither")
     condition = _IN_FORCE_IF.get(field)
     if condition is not None and not condition[1](recipe):
-        raise RecipeError(f"--set {change}: without effect unless {condition[0]}; set that too, or neither")
+        raise RecipeError(f"{said}: without effect unless {condition[0]}; set that too, or neither")
 
 
 def _changed(values: Mapping[str, Any], change: str) -> dict[str, Any]:
@@ -135,14 +166,14 @@ def _changed(values: Mapping[str, Any], change: str) -> dict[str, Any]:
         value = parse_yaml(text)
     except (yaml.YAMLError, ValueError):
         raise RecipeError(f"--set {change}: the value is not valid YAML; quote it") from None
-    return _with(values, name.strip().split("."), value, change)
+    return _with(values, name.strip().split("."), value, f"--set {change}")
 
 
-def _with(values: Mapping[str, Any], keys: Sequence[str], value: Any, change: str) -> dict[str, Any]:
+def _with(values: Mapping[str, Any], keys: Sequence[str], value: Any, said: str) -> dict[str, Any]:
     first, *rest = keys
     if not rest:
         return {**values, first: value}
     inner = values.get(first)
     if inner is not None and not isinstance(inner, dict):
-        raise RecipeError(f"--set {change}: '{first}' is a field, not a block")
-    return {**values, first: _with(inner or {}, rest, value, change)}
+        raise RecipeError(f"{said}: '{first}' is a field, not a block")
+    return {**values, first: _with(inner or {}, rest, value, said)}

@@ -1,5 +1,6 @@
 """A training run as a folder: everything around the loop."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from gingham.evaluation.curves import plot_curves
 from gingham.evaluation.metrics import Metrics, evaluate
 from gingham.inference.bundle import write_bundle
 from gingham.inference.card import model_card
-from gingham.inference.tagger import Tagger
-from gingham.models.hub import is_hub, pinned
+from gingham.inference.member import Member
+from gingham.models.hub import pinned
 from gingham.progress import Reporter
 from gingham.storage import write_json
 from gingham.training.checkpoint import (
@@ -24,25 +25,30 @@ from gingham.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from gingham.training.checks import (
-    first_difference,
-)
+from gingham.training.checks import require_same_recipe
 from gingham.training.folder import CHECKPOINTS, Origin, begin, claim, read_origin, require_unused
 from gingham.training.generators import gather_generators, restore_generators
 from gingham.training.history import EventWriter, chosen_epoch, columns, write_history
 from gingham.training.intake import Intake, Rules
 from gingham.training.interrupt import Stop
 from gingham.training.loop import Fit
+from gingham.training.measure import predict_validation
 from gingham.training.parts import Parts, prepare
 from gingham.training.processes import lost_processes
 from gingham.training.recipe import Recipe, load_recipe
 from gingham.training.weights import load_chosen, load_trained, named_parameters, trained_tensors
 
-__all__ = ["is_main_process", "resume", "train"]
+__all__ = ["PREDICTIONS", "is_main_process", "resume", "train"]
+
+PREDICTIONS = "predictions-val.parquet"
+"""A run's predictions of its validation images, in its folder."""
 
 _DEFAULT_RULES = Rules()
 _OLD_RULES = Rules(leaks="keep")
 """Of runs that began before anything was left out."""
+
+
+def _nothing() -> None: ...
 
 
 def train(
@@ -55,6 +61,8 @@ def train(
     device: str = "auto",
     reporter: Reporter | None = None,
     stop: Stop | None = None,
+    from_features: bool = False,
+    before: Callable[[], None] = _nothing,
 ) -> Metrics:
     """Train a tagger and leave a run in a new folder.
 
@@ -67,6 +75,8 @@ def train(
         device: `auto`, `cpu`, `cuda` or `mps`.
         reporter: hears of progress.
         stop: how the run hears that it shall save a checkpoint and raise `Stopped`; by default it never does.
+        from_features: see `predict_validation`.
+        before: called, in the main process, once nothing is wrong and before the folder is made.
 
     Returns:
         The chosen epoch's metrics on the validation split.
@@ -76,16 +86,20 @@ def train(
         MachineError: the disk is full or refuses; the last checkpoint stands.
         Stopped: see `stop`.
     """
+    if recipe.members:
+        raise UserError("members: a recipe with members is several runs; train it with finish_run")
     require_unused(out)
     # What `hub` stands for may change while the run goes on, or before it is resumed.
     recipe = recipe.with_weights(pinned(recipe.model.backbone, recipe.model.weights))
     with lost_processes(), ExitStack() as held:
 
         def start(intake: Intake) -> None:
+            before()
             held.enter_context(claim(out))
             begin(out, recipe, Origin(data, init, intake))
 
-        run = _Run(out, prepare(data, recipe, init, rules, device, reporter or Reporter(), start))
+        parts = prepare(data, recipe, init, rules, device, reporter or Reporter(), start)
+        run = _Run(out, parts, from_features=from_features)
         return run.fit(TrainingState(), stop or Stop())
 
 
@@ -97,6 +111,7 @@ def resume(
     device: str = "auto",
     reporter: Reporter | None = None,
     stop: Stop | None = None,
+    from_features: bool = False,
 ) -> Metrics:
     """Go on with a run from its newest whole checkpoint, as if it had not stopped.
 
@@ -110,6 +125,7 @@ def resume(
         device: as in `train`.
         reporter: hears of progress.
         stop: as in `train`.
+        from_features: as in `train`.
 
     Raises:
         BundleError: not a run, or it was made with another recipe, other data or another number of processes.
@@ -118,10 +134,7 @@ def resume(
     file, origin = read_origin(out)
     reporter = reporter or Reporter()
     own = load_recipe(str(file))
-    if recipe is not None and recipe.model.weights == "hub" and is_hub(own.model.weights):
-        recipe = recipe.with_weights(own.model.weights)
-    if recipe is not None and recipe != own:
-        raise UserError(f"{out}: --resume goes on with the run's own recipe, but {first_difference(own, recipe)}")
+    require_same_recipe(out, own, recipe)
     with lost_processes(), ExitStack() as held:
 
         def start(intake: Intake) -> None:
@@ -130,16 +143,18 @@ def resume(
             held.enter_context(claim(out))
 
         rules = _OLD_RULES if origin.intake is None else origin.intake.rules
-        run = _Run(out, prepare(data or origin.data, own, origin.init, rules, device, reporter, start))
+        parts = prepare(data or origin.data, own, origin.init, rules, device, reporter, start)
+        run = _Run(out, parts, from_features=from_features)
         return run.fit(run.newest_state(), stop or Stop())
 
 
 class _Run:
     """A folder and the parts that fill it."""
 
-    def __init__(self, out: Path, parts: Parts) -> None:
+    def __init__(self, out: Path, parts: Parts, *, from_features: bool = False) -> None:
         self.out = out
         self.parts = parts
+        self.from_features = from_features
         self.events = EventWriter(out / "tensorboard")
 
     def newest_state(self) -> TrainingState:
@@ -240,23 +255,16 @@ class _Run:
             self._write_best(state, metrics=None)
 
     def _finish(self, state: TrainingState) -> Metrics:
-        """Measure the chosen epoch's weights as users will: from files, through the tagger. All processes wait."""
+        """Measure the chosen epoch's weights. All processes wait for it."""
         parts = self.parts
         choose = parts.recipe.train.choose
         load_chosen(parts.network, parts.trained, parts.loss, self.out, state.history, choose, parts.reporter)
         # Every process predicts, so that all return the metrics; one writes.
         main = parts.accelerator.is_main_process
-        tagger = Tagger(
-            parts.network,
-            parts.train_table.schema,
-            parts.preprocess,
-            device=parts.accelerator.device,
-            max_pixels=parts.recipe.data.max_pixels,
-        )
-        predictions = tagger.predict(parts.val_table, workers=parts.recipe.train.workers, reporter=parts.reporter)
+        predictions = predict_validation(parts, from_features=self.from_features)
         metrics = evaluate(predictions)
         if main:
-            predictions.to_parquet(self.out / "predictions-val.parquet")
+            predictions.to_parquet(self.out / PREDICTIONS)
             write_json(self.out / "metrics.json", metrics.to_json())
             plot_curves(columns(state.history), self.out / "curves.png")
             self._write_best(state, metrics)
@@ -277,19 +285,18 @@ class _Run:
             "backbone_weights": parts.recipe.model.weights,
             **parts.intake.facts(),
         }
+        member = Member(model=parts.recipe.model, preprocess=parts.preprocess, test_time=parts.recipe.test_time)
         write_bundle(
             self.out / "best",
             network=parts.network,
+            member=member,
             schema=parts.train_table.schema,
-            preprocess=parts.preprocess,
-            model=parts.recipe.model,
             data=parts.recipe.data,
             trained={**trained, "metrics": None if metrics is None else metrics.to_json()},
             card=model_card(
                 name=self.out.name,
                 schema=parts.train_table.schema,
-                backbone=parts.recipe.model.backbone,
-                head=parts.recipe.model.head,
+                members=[member],
                 trained=trained,
                 metrics=metrics,
             ),

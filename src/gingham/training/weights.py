@@ -80,14 +80,15 @@ def start_from(network: Network, init: Path, recipe: Recipe, table: LabelTable, 
     """Take over what a tagger knows, and say what it doesn't.
 
     Raises:
-        UserError: it has another backbone.
+        UserError: it has another backbone, or is an ensemble.
         BundleError: it is missing or damaged.
     """
     bundle = open_bundle(init)
-    if bundle.model.backbone != recipe.model.backbone:
+    backbone = bundle.only.model.backbone
+    if backbone != recipe.model.backbone:
         raise UserError(
-            f"--init {init}: its backbone is {bundle.model.backbone}, the recipe's is {recipe.model.backbone}; "
-            f"set model.backbone={bundle.model.backbone}"
+            f"--init {init}: its backbone is {backbone}, the recipe's is {recipe.model.backbone}; "
+            f"set model.backbone={backbone}"
         )
     report = transfer(network, bundle.network().state_dict(), source_schema=bundle.schema, target_schema=table.schema)
     for what, names in (("new here", report.fresh), ("not used", report.dropped)):
