@@ -188,8 +188,8 @@ def test_runs_and_seeds_may_be_added(
     [
         ({"runs": {"plain": {}}}, "run 'focal' is no longer in study"),
         (
-            {"runs": {"plain": {}, "focal": {"loss.name": "focal", "loss.gamma": 3}}},
-            "run 'focal' has changed .*loss.gamma",
+            {"runs": {"plain": {}, "focal": {"loss.name": "ldam"}}},
+            "run 'focal': .* loss.name is 'ldam' here and 'focal' there",
         ),
         ({"seeds": [0]}, "seed 1 is no longer in study"),
         ({"folds": 3}, "folds is 3 now and was 2"),

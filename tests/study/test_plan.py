@@ -9,6 +9,7 @@ import pytest
 from gingham.errors import RecipeError
 from gingham.study.plan import load_plan
 from gingham.training.builtin import builtin_studies
+from gingham.training.folds import in_folds
 from gingham.training.recipe import load_recipe
 
 Write = Callable[..., Path]
@@ -19,7 +20,7 @@ def test_studies_that_come_along_are_valid(name: str) -> None:
     plan = load_plan(name)
     assert len(plan.recipes) >= 3
     assert len({recipe.to_yaml() for recipe in plan.recipes.values()}) == len(plan.recipes), "two runs are the same"
-    base = load_recipe("laptop-report")
+    base = in_folds(load_recipe("laptop-report"), plan.folds)
     assert plan.recipes[plan.baseline] == base, "the baseline is the report's recipe"
 
 
@@ -92,7 +93,7 @@ def test_a_recipe_file_is_found_beside_the_study(study_file: Write, tmp_path: Pa
         ({"runs": {"plain": {"train.seed": 3}}}, "train.seed: the study sets it itself; use seeds"),
         ({"set": {"data.folds": 3}}, "data.folds: the study sets it itself; use folds"),
         ({"runs": {"plain": {"data.split_seed": 3}}}, "all runs must see the same photos; use set"),
-        ({"runs": {"plain": {"train.choose": "best"}}}, "train.choose is best, .* set train.choose: last"),
+        ({"runs": {"plain": {"train.choose": "best"}}}, "train.choose is best: .* set train.choose=last"),
         ({"runs": {"plain": {}, "a/b": {}}}, "run 'a/b': a name becomes a folder"),
         ({"runs": {"plain": {}, "epochs=1": {}}, "grid": {"train.epochs": [1]}}, "two runs are called 'epochs=1'"),
     ],

@@ -5,6 +5,8 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from gingham.data.formats import read_labels
+from gingham.data.table import LabelTable
 from gingham.errors import UserError
 from gingham.predictions import Predictions
 from gingham.progress import Inside, Reporter
@@ -13,9 +15,12 @@ from gingham.study.plan import Plan
 from gingham.study.record import read_record, require_goes_on, write_record
 from gingham.study.results import Row
 from gingham.training.folder import claim
+from gingham.training.folds import out_of_fold
 from gingham.training.intake import Rules
 from gingham.training.interrupt import Stop
 from gingham.training.parts import check_run
+from gingham.training.recipe import Recipe
+from gingham.training.run import PREDICTIONS
 from gingham.training.subrun import finish_run
 
 __all__ = ["conduct"]
@@ -63,19 +68,21 @@ def conduct(
     record = read_record(out)
     if record is not None:
         require_goes_on(record, out, data, plan)
-    chosen = [run for run in plan.recipes if not only or run in only]
     results = {run: finished(out, run) for run in plan.recipes}
+    chosen = [run for run in plan.recipes if not only or run in only]
     work = [(run, seed) for seed in plan.seeds for run in chosen if seed not in results[run]]
     inner = Inside(reporter)
+    table = read_labels(data, plan.recipes[plan.baseline].data, reporter=inner)
     for run in dict.fromkeys(run for run, _ in work):
         with _named(plan, run):
-            check_run(data, plan.recipe(run, plan.seeds[0], 0), rules, device, inner)
+            _check(plan.recipes[run], data, rules, device, inner)
     with claim(out):
-        write_record(out, data, plan)
+        plan = write_record(out, data, plan, record)
         rows = write_outputs(out, plan, results)
         with reporter.bar("study", len(work) * plan.folds) as inner.outer:
             for run, seed in work:
-                _train(plan, run, seed, data, out, rules=rules, device=device, reporter=inner, stop=stop)
+                with _named(plan, run):
+                    _train(plan, run, seed, data, table, out, rules=rules, device=device, reporter=inner, stop=stop)
                 results[run] = finished(out, run)
                 rows = write_outputs(out, plan, results)
                 value = results[run][seed].mean_class_accuracy
@@ -83,29 +90,42 @@ def conduct(
     return rows
 
 
+def _check(recipe: Recipe, data: Path, rules: Rules, device: str, reporter: Reporter) -> None:
+    for one in recipe.member_recipes().values() if recipe.members else [recipe]:
+        check_run(data, one, rules, device, reporter)
+
+
 def _train(
-    plan: Plan, run: str, seed: int, data: Path, out: Path, *, rules: Rules, device: str, reporter: Inside, stop: Stop
+    plan: Plan,
+    run: str,
+    seed: int,
+    data: Path,
+    table: LabelTable,
+    out: Path,
+    *,
+    rules: Rules,
+    device: str,
+    reporter: Inside,
+    stop: Stop,
 ) -> None:
     """Train all folds of one run with one seed, as far as they are not there, and join their predictions."""
-    predictions, seconds = [], 0.0
-    for fold in range(plan.folds):
-        folder = out / "runs" / run / f"seed-{seed}" / f"fold-{fold}"
+    place = out / "runs" / run / f"seed-{seed}"
+    folders = [place / f"fold-{fold}" for fold in range(plan.folds)]
+    for fold, folder in enumerate(folders):
         reporter.prefix = f"{run}, seed {seed}, fold {fold + 1} of {plan.folds}: "
-        with _named(plan, run):
-            finish_run(
-                folder,
-                data,
-                plan.recipe(run, seed, fold),
-                rules=rules,
-                device=device,
-                reporter=reporter,
-                stop=stop,
-                from_features=True,
-            )
-        predictions.append(Predictions.from_parquet(folder / "predictions-val.parquet"))
-        seconds += _seconds(folder / "history.csv")
+        finish_run(
+            folder,
+            data,
+            plan.recipe(run, seed, fold),
+            rules=rules,
+            device=device,
+            reporter=reporter,
+            stop=stop,
+            from_features=True,
+        )
         reporter.outer.advance()
-    write_out_of_fold(out, run, seed, predictions, seconds)
+    predictions = out_of_fold(place, [Predictions.from_parquet(folder / PREDICTIONS) for folder in folders], table)
+    write_out_of_fold(out, run, seed, predictions, sum(map(_seconds, place.rglob("history.csv"))))
 
 
 @contextlib.contextmanager
@@ -114,10 +134,10 @@ def _named(plan: Plan, run: str) -> Iterator[None]:
     try:
         yield
     except UserError as failure:
-        raise type(failure)(f"{plan.source}, run '{run}': {failure}") from failure
+        raise UserError(f"{plan.source}, run '{run}': {failure}") from failure
 
 
 def _seconds(history: Path) -> float:
-    """What the epochs took; not what was lost to a kill."""
+    """What the epochs of a training took; not what was lost to a kill."""
     with history.open(encoding="utf-8", newline="") as stream:
         return sum(float(row["seconds"]) for row in csv.DictReader(stream))

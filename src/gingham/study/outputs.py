@@ -1,9 +1,8 @@
 """What a study leaves in its folder beside its runs: predictions, tables and plots."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from gingham.predictions import Predictions
 from gingham.storage import write_json, write_text
@@ -22,19 +21,10 @@ def _file(run: str, seed: int) -> str:
     return f"{_PREDICTIONS}/{run}-seed-{seed}.parquet"
 
 
-def write_out_of_fold(out: Path, run: str, seed: int, folds: Sequence[Predictions], seconds: float) -> None:
-    """Write the predictions of a run's folds as one file, with the column `fold`. With it this run and seed is done."""
-    first = folds[0]
-    assert all(fold.targets is not None for fold in folds)
-    whole = Predictions(
-        first.schema,
-        tuple(name for fold in folds for name in fold.ids),
-        np.concatenate([fold.logits for fold in folds]),
-        np.concatenate([fold.targets for fold in folds if fold.targets is not None]),
-        {"fold": np.repeat(np.arange(len(folds)), [len(fold) for fold in folds])},
-        {"run": run, "seed": seed, "folds": len(folds), _SECONDS: seconds},
-    )
-    whole.to_parquet(out / _file(run, seed))
+def write_out_of_fold(out: Path, run: str, seed: int, predictions: Predictions, seconds: float) -> None:
+    """Write what the folds of a run have predicted, with the seconds that they took. With it, run and seed are done."""
+    source = {**predictions.source, "run": run, "seed": seed, _SECONDS: seconds}
+    replace(predictions, source=source).to_parquet(out / _file(run, seed))
 
 
 def finished(out: Path, run: str) -> dict[int, Repeat]:

@@ -15,6 +15,7 @@ from gingham.errors import RecipeError, UserError
 from gingham.options import Options, load_yaml
 from gingham.training.builtin import study_text
 from gingham.training.checks import check_composition
+from gingham.training.folds import in_folds
 from gingham.training.recipe import Recipe, load_recipe
 
 __all__ = ["Plan", "StudyFile", "load_plan"]
@@ -56,7 +57,7 @@ class Plan:
         folds: number of folds.
         file_seeds: those that the file names.
         seeds: those to train with.
-        recipes: run -> its recipe, without seed and fold; the baseline first.
+        recipes: run -> its recipe, but for seed and fold; the baseline first.
         changes: run -> how it differs from the study's recipe, beyond what all runs share.
     """
 
@@ -71,7 +72,7 @@ class Plan:
     def recipe(self, run: str, seed: int, fold: int) -> Recipe:
         """The recipe of one training."""
         recipe = self.recipes[run]
-        data = recipe.data.model_copy(update={"folds": self.folds, "fold": fold})
+        data = recipe.data.model_copy(update={"fold": fold})
         return recipe.model_copy(update={"data": data, "train": recipe.train.model_copy(update={"seed": seed})})
 
 
@@ -105,14 +106,15 @@ def load_plan(
     seeds = tuple(file.seeds if seeds is None else seeds)
     if len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise RecipeError(f"{source}: seeds: whole numbers from 0 on, each once, are needed; got {list(seeds)}")
+    folds = folds or file.folds
     runs = _runs(file, source)
     shared = [*map(_as_change, file.changes.items()), *changes]
     recipe = str(folder / file.recipe) if Path(file.recipe).suffix in {".yaml", ".yml", ".json"} else file.recipe
     recipes = {
-        run: _recipe(f"{source}, run '{run}'", recipe, [*shared, *map(_as_change, own.items())])
+        run: _recipe(f"{source}, run '{run}'", recipe, [*shared, *map(_as_change, own.items())], folds)
         for run, own in runs.items()
     }
-    return Plan(source, file.baseline, folds or file.folds, file.seeds, seeds, recipes, runs)
+    return Plan(source, file.baseline, folds, file.seeds, seeds, recipes, runs)
 
 
 def _runs(file: StudyFile, source: str) -> dict[str, dict[str, Any]]:
@@ -150,21 +152,17 @@ def _points(grid: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
     return points
 
 
-def _recipe(what: str, recipe: str, changes: Sequence[str]) -> Recipe:
+def _recipe(what: str, recipe: str, changes: Sequence[str], folds: int) -> Recipe:
     for change in changes:
         field = change.partition("=")[0].strip()
         if field in _OF_THE_STUDY:
             raise RecipeError(f"{what}: {field}: the study sets it itself; use {_OF_THE_STUDY[field]}")
     try:
-        made = load_recipe(recipe, changes)
-        check_composition(made)
+        made = in_folds(load_recipe(recipe, changes), folds)
+        for one in made.member_recipes().values() if made.members else [made]:
+            check_composition(one)
     except UserError as failure:
         raise RecipeError(f"{what}: {failure}") from None
-    if made.train.choose != "last":
-        raise RecipeError(
-            f"{what}: train.choose is {made.train.choose}, but an epoch chosen on the photos that are scored flatters; "
-            "set train.choose: last"
-        )
     return made
 
 

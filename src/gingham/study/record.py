@@ -1,7 +1,7 @@
 """What a study's folder says it is, so that it goes on as it began."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -10,16 +10,17 @@ from gingham.errors import BundleError, UserError
 from gingham.options import load_yaml
 from gingham.storage import is_in_work, write_text
 from gingham.study.plan import Plan
-from gingham.training.checks import first_difference
+from gingham.training.checks import require_same_recipe
+from gingham.training.joint import pinned_recipe
 from gingham.training.recipe import Recipe
 
-__all__ = ["read_record", "require_goes_on", "write_record"]
+__all__ = ["Record", "read_record", "require_goes_on", "write_record"]
 
 _FILE = "study.yaml"
 
 
 @dataclass(frozen=True)
-class _Record:
+class Record:
     """A study as it was when it was last called: data, the study file's own seeds, and each run's whole recipe."""
 
     data: str
@@ -29,20 +30,36 @@ class _Record:
     recipes: Mapping[str, Recipe]
 
 
-def write_record(out: Path, data: Path, plan: Plan) -> None:
-    """Write `study.yaml`. Raises `MachineError` when the disk refuses."""
+def write_record(out: Path, data: Path, plan: Plan, record: Record | None) -> Plan:
+    """Write `study.yaml`, and return the plan as it stands there.
+
+    What `model.weights: hub` stands for is settled once, so that all seeds and folds start from the same weights.
+
+    Args:
+        out: the study's folder.
+        data: its data.
+        plan: what shall be done.
+        record: what stood there before.
+
+    Raises:
+        RecipeError, WeightsError: there are no such weights on the Hub.
+        MachineError: the disk refuses.
+    """
+    before = {} if record is None else record.recipes
+    recipes = {run: before.get(run) or pinned_recipe(recipe) for run, recipe in plan.recipes.items()}
     plain = {
         "data": str(data.resolve()),
         "baseline": plan.baseline,
         "folds": plan.folds,
         "seeds": list(plan.file_seeds),
-        "recipes": {run: recipe.model_dump(mode="json", by_alias=True) for run, recipe in plan.recipes.items()},
+        "recipes": {run: recipe.model_dump(mode="json", by_alias=True) for run, recipe in recipes.items()},
     }
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
     write_text(out / _FILE, f"# The whole {plan.source}, as resolved.\n{text}")
+    return replace(plan, recipes=recipes)
 
 
-def read_record(out: Path) -> _Record | None:
+def read_record(out: Path) -> Record | None:
     """What `study.yaml` says; None if the study has not begun.
 
     Raises:
@@ -61,7 +78,7 @@ def read_record(out: Path) -> _Record | None:
             for run, values in plain["recipes"].items()
         }
         seeds = tuple(int(seed) for seed in plain["seeds"])
-        return _Record(str(plain["data"]), str(plain["baseline"]), int(plain["folds"]), seeds, recipes)
+        return Record(str(plain["data"]), str(plain["baseline"]), int(plain["folds"]), seeds, recipes)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise BundleError(f"{file}: damaged; start the study again with a new --out") from None
 
@@ -71,7 +88,7 @@ def _ours(path: Path) -> bool:
     return path.name == ".lock" or is_in_work(path)
 
 
-def require_goes_on(record: _Record, out: Path, data: Path, plan: Plan) -> None:
+def require_goes_on(record: Record, out: Path, data: Path, plan: Plan) -> None:
     """Check that a plan only adds runs and seeds to a study that has begun.
 
     Raises:
@@ -88,6 +105,7 @@ def require_goes_on(record: _Record, out: Path, data: Path, plan: Plan) -> None:
     for run, recipe in record.recipes.items():
         if run not in plan.recipes:
             raise UserError(f"{out}: run '{run}' is no longer in {plan.source}: {way_out}")
-        if recipe != plan.recipes[run]:
-            difference = first_difference(recipe, plan.recipes[run])
-            raise UserError(f"{out}: run '{run}' has changed since the study began: {difference}: {way_out}")
+        try:
+            require_same_recipe(out, recipe, plan.recipes[run])
+        except UserError as failure:
+            raise UserError(f"{plan.source}, run '{run}': {failure}; {way_out}") from None
