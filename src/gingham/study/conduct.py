@@ -10,11 +10,12 @@ from gingham.data.table import LabelTable
 from gingham.errors import UserError
 from gingham.predictions import Predictions
 from gingham.progress import Inside, Reporter
+from gingham.storage import remove_directory
 from gingham.study.outputs import finished, write_out_of_fold, write_outputs
 from gingham.study.plan import Plan
 from gingham.study.record import read_record, require_goes_on, write_record
 from gingham.study.results import Row
-from gingham.training.folder import claim
+from gingham.training.folder import CHECKPOINTS, claim
 from gingham.training.folds import out_of_fold
 from gingham.training.intake import Rules
 from gingham.training.interrupt import Stop
@@ -126,6 +127,9 @@ def _train(
         reporter.outer.advance()
     predictions = out_of_fold(place, [Predictions.from_parquet(folder / PREDICTIONS) for folder in folders], table)
     write_out_of_fold(out, run, seed, predictions, sum(map(_seconds, place.rglob("history.csv"))))
+    # Nothing goes on from them any more, and they are most of what a study leaves.
+    for checkpoints in list(place.rglob(CHECKPOINTS)):
+        remove_directory(checkpoints)
 
 
 @contextlib.contextmanager
