@@ -118,3 +118,29 @@ def test_unreadable_images_and_copies_are_left_out_and_resuming_goes_on_so(
     assert [line for line in stderr.splitlines() if "left out" in line] == lines
     for option in (("--leaks", "keep"), ("--skip-unreadable", "0.5")):
         assert f"{option[0]}: a resumed run" in refused("train", "--resume", "--out", out, *option)
+
+
+def test_folds_and_members_from_the_command_line(
+    gingham: Call, refused: Refused, wardrobe: Path, tmp_path: Path
+) -> None:
+    table, recipe, out = tmp_path / "labels.csv", tmp_path / "two.yaml", tmp_path / "run"
+    rows = [f"{wardrobe}/img/{number:05d}.jpg,{'ab'[number % 2]}" for number in range(16)]
+    table.write_text("\n".join(["image,kind", *rows]))
+    recipe.write_text("members: [{name: one}, {name: other, set: {train.seed: 1}}]\n")
+    call = ("train", "--data", table, "--recipe", recipe, "--out", out, "--folds", "2", *_SMALL)
+    assert "set train.choose=last" in refused(*call)
+    assert not out.exists()
+    code, stdout, stderr = gingham(*call, "--set=train.choose=last")
+    assert code == 0
+    assert stdout.startswith("mean class accuracy")
+    assert "on 16 images" in stdout.splitlines()[0]
+    assert "in 4 runs; --recipe laptop" in stderr
+    assert stderr.splitlines()[-1] == f"run: {out} (model in {out / 'best'})"
+    assert "go on with --resume" in refused(*call, "--set=train.choose=last")
+    assert "--folds: a resumed run" in refused("train", "--resume", "--out", out, "--folds", "2")
+    again = gingham("train", "--resume", "--out", out)
+    assert again[:2] == (0, stdout)
+    assert again[2].count(": complete") == 4
+    code, stdout, _ = gingham("info", recipe)
+    assert code == 0
+    assert [name for name in ("one", "other") if f" {name} " in stdout] == ["one", "other"]

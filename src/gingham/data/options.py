@@ -69,6 +69,11 @@ class DataOptions(Options):
         return fold
 
     @property
+    def undealt(self) -> "DataOptions":
+        """The same, without folds: for a model that knows all of them."""
+        return self.model_copy(update={"folds": None, "fold": 0})
+
+    @property
     def split_options(self) -> tuple[str, ...]:
         """The fields that matter only where images are split at random."""
         return ("val_fraction", "split_seed") if self.folds is None else ("val_fraction",)

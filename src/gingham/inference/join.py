@@ -93,10 +93,14 @@ def _same_data(paths: Sequence[Path], bundles: Sequence[Bundle]) -> DataOptions:
     Raises:
         UserError: they differ; names the field.
     """
-    mine = bundles[0].data
-    for path, bundle in zip(paths, bundles, strict=True):
+    each = [bundle.data for bundle in bundles]
+    if len({data.fold for data in each}) > 1:
+        # Models of several folds: together they know all of them.
+        each = [data.undealt for data in each]
+    mine = each[0]
+    for path, data in zip(paths, each, strict=True):
         for field in DataOptions.model_fields:
-            values = getattr(mine, field), getattr(bundle.data, field)
+            values = getattr(mine, field), getattr(data, field)
             if values[0] != values[1]:
                 raise UserError(
                     f"{paths[0]} and {path} read labels differently: data.{field} is {values[0]!r} and {values[1]!r}; "

@@ -121,8 +121,7 @@ def train_folds(
             "validation": "out of fold: each image by the networks that were not trained on it",
             "seed": recipe.train.seed,
         }
-        whole = recipe.data.model_copy(update={"folds": None, "fold": 0})
-        return write_joint(out, folders, predictions, OUT_OF_FOLD, data=whole, trained=facts)
+        return write_joint(out, folders, predictions, OUT_OF_FOLD, data=recipe.data.undealt, trained=facts)
 
 
 def out_of_fold(out: Path, folds: Sequence[Predictions], table: LabelTable) -> Predictions:
