@@ -6,15 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gingham.data import test_time as module
 from gingham.data.preprocess import Preprocess
+from gingham.data.test_time import TestTime, check_test_time, evaluation_views
 from gingham.errors import DataError, RecipeError
 
 MODES = ("squash", "shortest", "pad")
 
 
-def options(**values: Any) -> module.TestTime:
-    return module.TestTime.parse(values)
+def options(**values: Any) -> TestTime:
+    return TestTime.parse(values)
 
 
 def box(*values: float) -> np.ndarray:
@@ -32,14 +32,14 @@ def test_the_first_view_is_that_of_the_preprocessing(resize: str, region: str) -
     image, garment = noise(70, 50), box(10.25, 5, 40, 45.5)
     expected = preprocess.apply(image, garment)
     for test_time in (options(), options(flip=True, scales=[1, 1.3, 2])):
-        views = module.evaluation_views(image, garment, preprocess, test_time)
+        views = evaluation_views(image, garment, preprocess, test_time)
         np.testing.assert_array_equal(views[0], expected)
         assert len(views) == test_time.most_views
         assert all(view.shape == (24, 24, 3) and view.dtype == np.uint8 for view in views)
 
 
 def test_every_view_has_its_mirror_image_after_it() -> None:
-    views = module.evaluation_views(noise(60, 60), None, Preprocess(size=16), options(flip=True, scales=[1, 1.5]))
+    views = evaluation_views(noise(60, 60), None, Preprocess(size=16), options(flip=True, scales=[1, 1.5]))
     for plain, mirrored in (views[:2], views[2:]):
         np.testing.assert_array_equal(mirrored, plain[:, ::-1])
     assert not np.array_equal(views[0], views[2])
@@ -48,7 +48,7 @@ def test_every_view_has_its_mirror_image_after_it() -> None:
 def test_a_zoom_cuts_the_same_share_off_each_side() -> None:
     """Scale 2 of 80 x 40 pixels shows the middle 40 x 20; scale 1.25 the middle 64 x 32."""
     image = noise(80, 40)
-    views = module.evaluation_views(image, None, Preprocess(size=20), options(scales=[2, 1.25]))
+    views = evaluation_views(image, None, Preprocess(size=20), options(scales=[2, 1.25]))
     for view, region in zip(views, [(20, 10, 60, 30), (8, 4, 72, 36)], strict=True):
         expected = Preprocess(size=20).apply(image.crop(region))
         # The filter reaches a pixel or two beyond what is shown, where the crop has nothing.
@@ -60,7 +60,7 @@ def test_a_smaller_scale_shows_more_around_the_box_as_far_as_the_image_goes() ->
     image = noise(100, 80)
 
     def seen(garment: np.ndarray, scale: float) -> np.ndarray:
-        return module.evaluation_views(image, garment, preprocess, options(scales=[scale]))[0]
+        return evaluation_views(image, garment, preprocess, options(scales=[scale]))[0]
 
     # 40 x 20 about (50, 40); at half the scale 80 x 40.
     np.testing.assert_array_equal(seen(box(30, 30, 70, 50), 0.5), preprocess.apply(image, box(10, 20, 90, 60)))
@@ -72,10 +72,12 @@ def test_box_and_whole_image() -> None:
     preprocess = Preprocess(size=20, region="box")
     image, garment = noise(100, 80), box(20, 20, 60, 60)
     whole = Preprocess(size=20).apply(image)
-    found = module.evaluation_views(image, garment, preprocess, options(whole_image=True))
+    found = evaluation_views(image, garment, preprocess, options(whole_image=True))
     np.testing.assert_array_equal(found, [preprocess.apply(image, garment), whole])
-    both = module.evaluation_views(image, garment, preprocess, options(whole_image=True, flip=True, scales=[1, 2]))
+    both = evaluation_views(image, garment, preprocess, options(whole_image=True, flip=True, scales=[1, 2]))
     assert len(both) == 8
+    beyond = evaluation_views(image, garment, preprocess, options(whole_image=True, scales=[1, 0.9, 0.8]))
+    assert len(beyond) == options(whole_image=True, scales=[1, 0.9, 0.8]).most_views == 4
     np.testing.assert_array_equal(both[4], whole)
 
 
@@ -90,15 +92,15 @@ def test_views_that_show_the_same_count_once(garment: np.ndarray | None) -> None
         (options(scales=[1, 0.8, 0.5]), 1),
         (options(whole_image=True, scales=[0.7, 1, 1.4]), 2),
     ):
-        views = module.evaluation_views(image, garment, preprocess, test_time)
+        views = evaluation_views(image, garment, preprocess, test_time)
         assert len(views) == count
         np.testing.assert_array_equal(views[0], Preprocess(size=20).apply(image))
 
 
 def test_a_bad_box_is_refused_whatever_else_is_seen() -> None:
     with pytest.raises(DataError, match="has no area inside the image"):
-        module.evaluation_views(noise(20, 20), box(30, 0, 40, 9), Preprocess(region="box"), options(whole_image=True))
-    assert module.evaluation_views(noise(20, 20), box(30, 0, 40, 9), Preprocess(), options())
+        evaluation_views(noise(20, 20), box(30, 0, 40, 9), Preprocess(region="box"), options(whole_image=True))
+    assert evaluation_views(noise(20, 20), box(30, 0, 40, 9), Preprocess(), options())
 
 
 @settings(deadline=None, max_examples=60)
@@ -120,7 +122,7 @@ def test_any_box_gives_views_or_an_error(
         first = preprocess.apply(image, box(*values))
     except DataError:
         return
-    views = module.evaluation_views(image, box(*values), preprocess, test_time)
+    views = evaluation_views(image, box(*values), preprocess, test_time)
     assert 1 + flip <= len(views) <= test_time.most_views
     assert {view.shape for view in views} == {(8, 8, 3)}
     if scales[0] == 1:
@@ -133,9 +135,9 @@ def test_options_that_need_boxes_are_refused_without() -> None:
         ({"scales": [1, 0.8]}, "test_time.scales: 0.8 would show more .* set preprocess.region=box"),
     ):
         with pytest.raises(RecipeError, match=message):
-            module.check_test_time(options(**values), Preprocess())
-        module.check_test_time(options(**values), Preprocess(region="box"))
-    module.check_test_time(options(flip=True, scales=[1, 1.2]), Preprocess())
+            check_test_time(options(**values), Preprocess())
+        check_test_time(options(**values), Preprocess(region="box"))
+    check_test_time(options(flip=True, scales=[1, 1.2]), Preprocess())
 
 
 @pytest.mark.parametrize(
@@ -160,6 +162,8 @@ def test_the_summary_says_what_is_seen() -> None:
     assert options().summary(Preprocess()) == "1 view: whole image"
     assert options().summary(Preprocess(region="box")) == "1 view: box"
     assert options(flip=True).summary(Preprocess()) == "2 views: whole image, plain and mirrored"
+    more = options(scales=[1, 0.8, 0.6], whole_image=True)
+    assert more.summary(Preprocess(region="box")) == "4 views: box and whole image, zoomed 1, 0.8, 0.6 times"
     every = options(flip=True, scales=[1, 1.2], whole_image=True)
     assert every.summary(Preprocess(region="box")) == (
         "8 views: box and whole image, zoomed 1, 1.2 times, plain and mirrored"

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -5,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from gingham.data.test_time import TestTime
 from gingham.errors import BundleError, MachineError, SchemaError
 from gingham.inference import bundle as module
 from gingham.inference.bundle import bundle_path, open_bundle
+from gingham.inference.member import Member
 from gingham.storage import MANIFEST, sha256_file, write_manifest
 from gingham.tensors import load_tensors, save_tensors
 from tests import tiny
@@ -163,6 +166,72 @@ def test_weights_that_do_not_fit_are_refused(
     write_manifest(spoilt)
     with pytest.raises(BundleError, match=message):
         open_bundle(spoilt).network()
+
+
+def test_a_folder_of_format_1_is_read(tmp_path: Path) -> None:
+    """Written by hand, as the first version wrote it: `recipe.test_time` and members of their own were not known."""
+    folder = tmp_path / "old"
+    folder.mkdir()
+    network = tiny.network()
+    save_tensors(folder / "model.safetensors", network.state_dict())
+    query2label = {"width": 16, "ffn": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.3}
+    model = {"backbone": "test_resnet", "weights": "none", "head": "query2label", "frozen": False}
+    documents = {
+        "config.json": {
+            "format": 1,
+            "gingham": "0.1.0",
+            "runtime": "torch",
+            "members": ["model.safetensors"],
+            "model": {**model, "batchnorm": "train", "query2label": query2label, "linear": {"dropout": 0.0}},
+            "data": {"image_column": "file", "val_fraction": 0.3},
+            "trained": {"epoch": 3, "metrics": None},
+        },
+        "schema.json": {attribute.name: list(attribute.classes) for attribute in tiny.SCHEMA.attributes},
+        "preprocess.json": {
+            "size": 64,
+            "resize": "squash",
+            "interpolation": "bicubic",
+            "region": "box",
+            "box_margin": 0.2,
+            "mean": [0.5, 0.4, 0.3],
+            "std": [0.2, 0.3, 0.2],
+        },
+    }
+    for name, content in documents.items():
+        (folder / name).write_text(json.dumps(content))
+    (folder / "README.md").write_text("A tagger.")
+    sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+    (folder / "manifest.json").write_text(json.dumps({"sha256": sums}))
+
+    bundle = open_bundle(folder)
+    assert bundle.members == (bundle.only,)
+    assert bundle.only.model == tiny.MODEL
+    assert bundle.only.preprocess == tiny.preprocess("box").model_copy(update={"box_margin": 0.2})
+    assert bundle.only.test_time == TestTime()
+    assert (bundle.data.image_column, bundle.data.val_fraction) == ("file", 0.3)
+    assert bundle.trained["epoch"] == 3
+    pixels = torch.full((1, 64, 64, 3), 90, dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(bundle.network()(pixels), network(pixels))
+
+
+def test_one_network_in_one_view_stays_readable_to_the_first_version(model: Path, tmp_path: Path) -> None:
+    config = json.loads((model / "config.json").read_text())
+    assert (config["format"], config["members"]) == (1, ["model.safetensors"])
+    assert set(config) == {"format", "gingham", "runtime", "members", "model", "data", "trained"}
+    views = tiny.bundle(tmp_path / "views", region="box", test_time=TestTime(flip=True, whole_image=True))
+    config = json.loads((views / "config.json").read_text())
+    assert config["format"] == 2
+    (member,) = config["members"]
+    assert member["weights"] == "model.safetensors"
+    assert member["test_time"] == {"flip": True, "scales": [1.0], "whole_image": True}
+    assert set(config) == {"format", "gingham", "runtime", "members", "data", "trained"}
+    assert not (views / "preprocess.json").exists()
+    bundle = open_bundle(views)
+    assert bundle.only == Member(
+        model=tiny.MODEL, preprocess=tiny.preprocess("box"), test_time=TestTime(flip=True, whole_image=True)
+    )
+    bundle.network()
 
 
 def test_a_failed_write_leaves_the_older_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

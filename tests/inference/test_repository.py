@@ -9,8 +9,10 @@ import huggingface_hub
 import pytest
 import torch
 
+from gingham.data.test_time import TestTime
 from gingham.errors import BundleError, UserError
 from gingham.inference.bundle import open_bundle
+from gingham.inference.join import join_bundles
 from gingham.inference.repository import cached_bundle, pull_bundle, push_bundle
 from gingham.inference.tagger import Tagger
 from gingham.storage import MANIFEST, sha256_bytes
@@ -56,6 +58,42 @@ def test_what_is_pushed_is_pulled(hub: Hub, model: Path, tmp_path: Path) -> None
     assert {file.name for file in (tmp_path / "m").iterdir()} == {file.name for file in model.iterdir()} | {
         "pulled.json"
     }
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pair")
+    parts = [tiny.bundle(folder / "a"), tiny.bundle(folder / "b", seed=1, test_time=TestTime(flip=True))]
+    return join_bundles(parts, folder / "ab").path
+
+
+def test_an_ensemble_is_pushed_pulled_and_loaded(hub: Hub, pair: Path, tmp_path: Path, photos: list[Path]) -> None:
+    commit = push_bundle(pair, NAME)
+    pulled, _ = pull_bundle(NAME, tmp_path / "m")
+    assert pulled == dataclasses.replace(open_bundle(pair), path=tmp_path / "m")
+    for file in pair.iterdir():
+        assert (tmp_path / "m" / file.name).read_bytes() == file.read_bytes()
+    tagger = Tagger.from_pretrained(NAME, revision=commit, device="cpu")
+    assert tagger(photos[0]) == Tagger.load(pair, device="cpu")(photos[0])
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_members_weights_are_no_larger_than_its_network(hub: Hub, pair: Path, tmp_path: Path, number: int) -> None:
+    hub.commit(NAME, {file.name: file.read_bytes() for file in pair.iterdir()})
+    name = f"member-{number}.safetensors"
+    hub.sizes[name] = 100_000_000_000
+    with pytest.raises(BundleError, match=rf"{name}: 100000000000 bytes, at most"):
+        pull_bundle(NAME, tmp_path / "m")
+    assert name not in hub.downloads()
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_ensemble_without_one_of_its_members_is_refused(hub: Hub, pair: Path, tmp_path: Path) -> None:
+    files = {file.name: file.read_bytes() for file in pair.iterdir() if file.name != "member-2.safetensors"}
+    hub.commit(NAME, files)
+    with pytest.raises(BundleError, match=r"not a bundle, it has no member-2.safetensors"):
+        pull_bundle(NAME, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
 
 
 def test_only_the_bundle_is_pushed(hub: Hub, model: Path, tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ class TestTime(Options):
     @property
     def most_views(self) -> int:
         """How many views an image has at most; fewer where some show the same."""
-        return len(self.scales) * (1 + self.flip) * (1 + self.whole_image)
+        # Around the whole image there is nothing more.
+        of_whole_image = len({max(scale, 1.0) for scale in self.scales}) * self.whole_image
+        return (len(self.scales) + of_whole_image) * (1 + self.flip)
 
     def summary(self, preprocess: Preprocess) -> str:
         """In words, as in `4 views: box and whole image, plain and mirrored`."""
