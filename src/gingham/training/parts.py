@@ -136,14 +136,15 @@ def prepare(
     trained: nn.Module = FeatureNetwork(network) if recipe.features.cache else network
     loss = AttributeLoss(recipe.loss, table.schema, torch.from_numpy(train_table.counts())).to(accelerator.device)
     optimizer = build_optimizer(parameter_groups(trained, network.backbone, loss, recipe.train), recipe.train)
-    ema = recipe.train.ema
-    average = WeightAverage(changed_tensors(trained, frozen_backbone=recipe.model.frozen), ema) if ema else None
     if accelerator.is_main_process:
         start(intake)
     inputs = _inputs(recipe, network, train_table, val_table, preprocess, accelerator.device, weights_hash, reporter)
     # Initialisation is the same in all processes; from here on their dropout differs.
     torch.manual_seed(recipe.train.seed * 1_000_003 + accelerator.process_index + 1)
     module, optimizer = accelerator.prepare(trained, optimizer)
+    # Only now: the accelerator may move the weights to other memory.
+    ema = recipe.train.ema
+    average = WeightAverage(changed_tensors(trained, frozen_backbone=recipe.model.frozen), ema) if ema else None
     identity = {
         "recipe": sha256_bytes(recipe.to_yaml().encode()),
         "data": data_fingerprint(train_table, val_table),
