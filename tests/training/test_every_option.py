@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from timm.layers.drop import DropPath
 from torch import nn
 
 from gingham.data.formats import read_labels
@@ -70,6 +71,7 @@ _MODEL = {
     "model.head": _Case("linear"),
     "model.frozen": _Case("true"),
     "model.batchnorm": _Case("eval", ("model.backbone=test_resnet",)),
+    "model.stochastic_depth": _Case("0.3"),
     "model.query2label.width": _Case("16"),
     "model.query2label.ffn": _Case("48"),
     "model.query2label.heads": _Case("2"),
@@ -100,6 +102,10 @@ _MODEL = {
     "train.betas": _Case("[0.5, 0.6]"),
     "train.epsilon": _Case("0.1"),
     "train.weight_decay": _Case("0.1"),
+    "train.decayed": _Case("weights"),
+    "train.backbone_rate": _Case("0.5"),
+    "train.layer_decay": _Case("0.5"),
+    "train.repeat_rare": _Case("0.9"),
     "train.schedule": _Case("constant"),
     "train.warmup_steps": _Case("2"),
 }
@@ -125,6 +131,7 @@ def _made_of(photos: Path, recipe: Recipe, out: Path) -> dict[str, Any]:
         "statistics": [network.mean.tolist(), network.std.tolist()],
         "trained": sum(item.numel() for item in made.module.parameters() if item.requires_grad),
         "dropout": [item.p for item in modules if isinstance(item, nn.Dropout)],
+        "branches": [item.drop_prob for item in modules if isinstance(item, DropPath)],
         "heads": [item.num_heads for item in modules if isinstance(item, nn.MultiheadAttention)],
         "batchnorm": [item.training for item in modules if isinstance(item, nn.BatchNorm2d)],
         "optimizer": [made.optimizer.optimizer.__class__.__name__, made.optimizer.defaults],
@@ -136,7 +143,7 @@ def _made_of(photos: Path, recipe: Recipe, out: Path) -> dict[str, Any]:
         "steps": fit.steps_per_epoch,
         "loss": made.loss(logits, soft, mask, made.loss.denominators(soft, mask, 0), 0).total.item(),
         "own": [name for name, _ in made.loss.named_parameters()],
-        "groups": [len(group["params"]) for group in made.optimizer.param_groups],
+        "groups": [(len(group["params"]), group["lr_scale"]) for group in made.optimizer.param_groups],
         # Last, as it sets the network to evaluation.
         "measured": _digest(run.tagger().predict(made.val_table.take([0])).logits),
     }
@@ -275,6 +282,8 @@ def test_every_field_is_tested() -> None:
         "train.clip_norm",
         "train.keep_checkpoints",
         "train.choose",  # tests/training/test_choose.py
+        "train.ema",  # tests/training/test_ema.py
+        "train.patience",  # tests/training/test_patience.py
         "features.limit_gb",
         "mix.level",  # tests/training/test_mixed_run.py
         "members",  # tests/training/test_ensemble.py

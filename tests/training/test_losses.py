@@ -4,16 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
 
 from gingham.errors import RecipeError, UserError
 from gingham.schema import AttributeSchema
 from gingham.tensors import load_tensors
 from gingham.training import run
 from gingham.training.checks import check_composition, check_loss
-from gingham.training.optim import build_optimizer, set_learning_rate
-from gingham.training.options import TrainOptions
 from gingham.training.recipe import Recipe
 from tests.ears import Ears
 
@@ -59,18 +55,6 @@ def test_making_up_for_rare_classes_twice_is_said(tiny: Build) -> None:
     assert ears.lines == []
     check_loss(tiny("loss.name=balanced_softmax").loss, schema, ears)
     assert ["makes up for rare classes" in line for line in ears.lines] == [True]
-
-
-def test_the_losss_own_parameters_learn_faster_and_do_not_decay() -> None:
-    """By hand: Adam's first step is the learning rate, whatever the gradient."""
-    weight, own = (nn.Parameter(torch.tensor([2.0], dtype=torch.float64)) for _ in range(2))
-    options = TrainOptions.parse({"learning_rate": 1e-3, "weight_decay": 0.5, "epsilon": 1e-12})
-    optimizer = build_optimizer([weight], options, of_loss=[own])
-    (3 * weight + 5 * own).sum().backward()
-    set_learning_rate(optimizer, 1e-3)
-    optimizer.step()
-    assert weight.item() == pytest.approx(2.0 * (1 - 1e-3 * 0.5) - 1e-3, rel=1e-9)
-    assert own.item() == pytest.approx(2.0 - 0.1, rel=1e-9)
 
 
 def test_learned_weights_are_learned_and_saved_with_the_rest(photos: Path, tiny: Build, tmp_path: Path) -> None:

@@ -46,9 +46,3 @@ def test_weight_decay_is_decoupled_in_adamw_alone(name: str, decoupled: bool) ->
     optimizer.step()
     expected = 2.0 * (1 - 0.1 * 0.5) - 0.1 if decoupled else 2.0 - 0.1
     assert weight.item() == pytest.approx(expected, rel=1e-9)
-
-
-def test_only_parameters_that_need_a_gradient_are_optimised() -> None:
-    frozen, trained = nn.Parameter(torch.zeros(1), requires_grad=False), nn.Parameter(torch.zeros(1))
-    optimizer = build_optimizer([frozen, trained], TrainOptions())
-    assert [parameter is trained for group in optimizer.param_groups for parameter in group["params"]] == [True]

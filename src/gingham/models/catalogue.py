@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm
+from timm.layers.drop import DropPath
 from torch import nn
 
 from gingham.errors import RecipeError
@@ -56,7 +57,7 @@ def pretrained_config(name: str) -> Mapping[str, Any]:
     return dict(config.to_dict())
 
 
-def build_structure(name: str, image_size: ImageSize) -> nn.Module:
+def build_structure(name: str, image_size: ImageSize, *, stochastic_depth: float = 0.0) -> nn.Module:
     """Build a timm model without classifier and without pooling, with timm's random initialisation.
 
     Called under `torch.device("meta")`, it takes no memory.
@@ -64,12 +65,24 @@ def build_structure(name: str, image_size: ImageSize) -> nn.Module:
     Args:
         name: of the backbone.
         image_size: what models with a fixed size (position embeddings, windows) are built for.
+        stochastic_depth: probability of skipping the last residual branch; without effect in eval mode.
 
     Raises:
-        RecipeError: unknown backbone, or one that cannot be built for that size or without pooling.
+        RecipeError: unknown backbone, or one that cannot be built for that size or without pooling, or has no branches
+            that can be skipped.
     """
     require_backbone(name)
-    arguments: dict[str, Any] = {"pretrained": False, "num_classes": 0, "global_pool": ""}
+    if stochastic_depth:
+        model = _build(name, image_size, drop_path_rate=stochastic_depth)
+        # Some models swallow what they do not know.
+        if not any(isinstance(module, DropPath) and module.drop_prob for module in model.modules()):
+            raise _no_branches(name)
+        return model
+    return _build(name, image_size)
+
+
+def _build(name: str, image_size: ImageSize, **further: Any) -> nn.Module:
+    arguments: dict[str, Any] = {"pretrained": False, "num_classes": 0, "global_pool": "", **further}
     size = height_and_width(image_size)
     try:
         try:
@@ -80,11 +93,20 @@ def build_structure(name: str, image_size: ImageSize) -> nn.Module:
                 raise
             return _create(name, **arguments)
     except (AssertionError, RuntimeError, TypeError, ValueError) as failure:
+        if "drop_path_rate" in str(failure):
+            raise _no_branches(name) from None
         reason = str(failure).strip().split("\n")[0] or type(failure).__name__
         raise RecipeError(
             f"model.backbone: '{name}' cannot be built as a feature map for {size[0]}x{size[1]} images ({reason}); "
             "choose another size or backbone"
         ) from None
+
+
+def _no_branches(name: str) -> RecipeError:
+    return RecipeError(
+        f"model.stochastic_depth: '{name}' has no residual branches that could be skipped; set it to 0, or choose "
+        "another backbone"
+    )
 
 
 def _create(name: str, **arguments: Any) -> nn.Module:

@@ -89,13 +89,15 @@ def build_network(
         load_weights: whether `options.weights` are fetched; if not, the backbone is random, to be filled from a bundle.
 
     Raises:
-        RecipeError: the backbone is unknown, is not for this size, or gives no map of tokens.
+        RecipeError: the backbone is unknown, is not for this size, gives no map of tokens, or has no stochastic depth.
         WeightsError: the weights cannot be had or do not fit.
     """
+    depth = options.stochastic_depth
     if load_weights:
-        model = load_backbone(options.backbone, options.weights, image_size=image_size).model
+        loaded = load_backbone(options.backbone, options.weights, image_size=image_size, stochastic_depth=depth)
+        model = loaded.model
     else:
-        model = build_structure(options.backbone, image_size)
+        model = build_structure(options.backbone, image_size, stochastic_depth=depth)
     backbone = Backbone(
         model,
         image_size,

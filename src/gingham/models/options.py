@@ -64,6 +64,8 @@ class ModelOptions(Options):
             (random), or a path: a `.safetensors` or `.pth` file, or a folder of the Hub's layout.
         head: which of the two blocks below counts.
         frozen: keep the backbone as it is, in eval mode; its features may then be cached.
+        stochastic_depth: probability that a training image skips the last residual branch of an unfrozen backbone; it
+            rises from 0 in the first one (Huang et al. 2016). timm's `drop_path_rate`.
         batchnorm: whether running statistics of an unfrozen backbone go on (`train`) or stay as they are (`eval`).
         query2label: options of that head.
         linear: options of that head.
@@ -73,6 +75,12 @@ class ModelOptions(Options):
     weights: str = Field(default="hub", min_length=1)
     head: Literal["query2label", "linear"] = "query2label"
     frozen: bool = False
+    stochastic_depth: float = Field(default=0.0, ge=0.0, lt=1.0)
     batchnorm: Literal["train", "eval"] = "train"
     query2label: Query2LabelOptions = Query2LabelOptions()
     linear: LinearOptions = LinearOptions()
+
+    @property
+    def trains_backbone(self) -> bool:
+        """Whether anything of the backbone is trained."""
+        return not self.frozen

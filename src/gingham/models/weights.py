@@ -50,20 +50,21 @@ class LoadedBackbone:
         return state_hash(self.model.state_dict())
 
 
-def load_backbone(name: str, weights: str, *, image_size: ImageSize) -> LoadedBackbone:
+def load_backbone(name: str, weights: str, *, image_size: ImageSize, stochastic_depth: float = 0.0) -> LoadedBackbone:
     """Build a timm backbone and give it weights.
 
     Args:
         name: timm's name of the backbone.
         weights: `hub`, `hub@REVISION`, `package`, `none`, or the path of a file or folder.
         image_size: in pixels; position embeddings in the weights are resized to it, as timm does.
+        stochastic_depth: see `build_structure`.
 
     Raises:
-        RecipeError: unknown backbone, or not for this size.
+        RecipeError: unknown backbone, or not for this size, or without stochastic depth.
         WeightsError: the weights cannot be had, are damaged, or do not fit; the message names the first keys.
         MachineError: the cache folder cannot be written.
     """
-    model = build_structure(name, image_size)
+    model = build_structure(name, image_size, stochastic_depth=stochastic_depth)
     mean, std = input_statistics(name, weights)
     if weights == "none":
         return LoadedBackbone(model, mean, std)

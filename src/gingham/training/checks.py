@@ -60,6 +60,12 @@ def check_composition(recipe: Recipe) -> None:
             "mix.level is tokens, but only cached features are mixed as tokens; set mix.level=pixels, or "
             "features.cache=true"
         )
+    _check_backbone(recipe)
+    if recipe.train.patience is not None and recipe.train.choose == "last":
+        raise UserError(
+            "train.patience waits for an epoch that is better, but train.choose=last takes one that is not; set "
+            "train.patience=null, or train.choose=best"
+        )
     deferred = recipe.loss.deferred_from
     if deferred is not None and recipe.loss.class_weights == "none":
         raise UserError(
@@ -70,6 +76,22 @@ def check_composition(recipe: Recipe) -> None:
             f"loss.deferred_from: epoch {deferred} never comes, as train.epochs is {recipe.train.epochs}; "
             "set loss.class_weights=none if no class shall count more"
         )
+
+
+def _check_backbone(recipe: Recipe) -> None:
+    """Refuse options of a backbone that is trained where it is not."""
+    if recipe.model.trains_backbone:
+        return
+    for name, value, idle in (
+        ("train.backbone_rate", recipe.train.backbone_rate, 1),
+        ("train.layer_decay", recipe.train.layer_decay, 1),
+        ("model.stochastic_depth", recipe.model.stochastic_depth, 0),
+    ):
+        if value != idle:
+            raise UserError(
+                f"{name} is {value}, but with model.frozen=true nothing of the backbone is trained; set it to {idle}, "
+                "or model.frozen=false"
+            )
 
 
 def check_loss(options: LossOptions, schema: AttributeSchema, reporter: Reporter) -> None:

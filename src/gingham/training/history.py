@@ -13,7 +13,7 @@ from pathlib import Path
 from gingham.storage import machine_errors, write_text
 from gingham.training.options import Choose
 
-__all__ = ["Epoch", "EventWriter", "best_epoch", "chosen_epoch", "columns", "write_history"]
+__all__ = ["Epoch", "EventWriter", "best_epoch", "chosen_epoch", "columns", "epochs_without_better", "write_history"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,12 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
 def chosen_epoch(history: Sequence[Epoch], choose: Choose) -> Epoch | None:
     """The epoch so far whose weights become the model: `best_epoch`, or the last one."""
     return best_epoch(history) if choose == "best" else history[-1] if history else None
+
+
+def epochs_without_better(history: Sequence[Epoch]) -> int:
+    """How many epochs have gone by since the best one; all of them, if none could be rated."""
+    best = best_epoch(history)
+    return len(history) - (best.epoch if best else 0)
 
 
 def columns(history: Sequence[Epoch]) -> dict[str, list[float]]:

@@ -46,7 +46,10 @@ class Inputs(Protocol):
         """See the class."""
 
     def train(self, epoch: int, indices: Indices) -> Tensor:
-        """Augmented inputs of training rows in one epoch, `[b, ...]`; a pure function of its arguments."""
+        """Augmented inputs of training rows in one epoch, `[b, ...]`; a pure function of its arguments.
+
+        Row r of a table of N is also r + N, r + 2N, ...: as many images that are augmented each in its own way.
+        """
 
     def val(self, indices: Indices) -> Tensor:
         """Inputs of validation rows, without augmentation."""
@@ -89,9 +92,10 @@ class PixelInputs:
                 box_of(self._train, row),
                 self._preprocess,
                 self._augment,
-                rng_for(self._seed, epoch, self._numbers[row]),
+                rng_for(self._seed, epoch, self._numbers[row] + index - row),
             )
-            for row in indices.tolist()
+            for index in indices.tolist()
+            for row in [index % len(self._train)]
         ]
         return torch.from_numpy(np.stack(rows))
 
@@ -124,8 +128,8 @@ class CachedInputs:
 
     def train(self, epoch: int, indices: Indices) -> Tensor:
         """See `Inputs`."""
-        chosen = [int(rng_for(self._seed, epoch, row).integers(self._views)) for row in indices.tolist()]
-        return self._gather(np.array(chosen, dtype=np.int64) * self._train + indices)
+        chosen = [int(rng_for(self._seed, epoch, index).integers(self._views)) for index in indices.tolist()]
+        return self._gather(np.array(chosen, dtype=np.int64) * self._train + indices % self._train)
 
     def val(self, indices: Indices) -> Tensor:
         """See `Inputs`."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from gingham.data.prefetch import prefetch
@@ -19,13 +20,15 @@ from gingham.evaluation.metrics import Metrics, confusion_matrices
 from gingham.losses import AttributeLoss, soft_targets
 from gingham.progress import Reporter
 from gingham.training.checkpoint import TrainingState
-from gingham.training.history import Epoch, best_epoch
+from gingham.training.ema import WeightAverage
+from gingham.training.history import Epoch, best_epoch, epochs_without_better
 from gingham.training.inputs import Inputs
 from gingham.training.interrupt import Stopped
 from gingham.training.mix import Mixing, MixOptions, draw_mixing, mixed_inputs, mixed_targets
 from gingham.training.optim import learning_rate_at, set_learning_rate
 from gingham.training.options import TrainOptions
 from gingham.training.order import Indices, batch_indices, sample_order, share, steps_per_epoch
+from gingham.training.repeats import appearances, epoch_size
 
 __all__ = ["Fit"]
 
@@ -57,6 +60,8 @@ class Fit:
         val_table: validation images and targets.
         loss: with class weights of the training table.
         optimizer: over the module's trained parameters and the loss's own.
+        average: of the module's weights, if the recipe says so.
+        factors: `[N]`, how often each training image comes in an epoch.
         options: of the recipe.
         mix: of the recipe.
         accelerator: devices, precision and processes.
@@ -72,6 +77,8 @@ class Fit:
     val_table: LabelTable
     loss: AttributeLoss
     optimizer: torch.optim.Optimizer
+    average: WeightAverage | None
+    factors: npt.NDArray[np.float64]
     options: TrainOptions
     mix: MixOptions
     accelerator: Accelerator
@@ -83,7 +90,7 @@ class Fit:
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one epoch."""
-        return steps_per_epoch(len(self.train_table), self.options.batch_size)
+        return steps_per_epoch(epoch_size(self.factors), self.options.batch_size)
 
     @property
     def total_steps(self) -> int:
@@ -92,8 +99,21 @@ class Fit:
         return min(steps, self.options.max_steps or steps)
 
     def order(self, epoch: int) -> Indices:
-        """The order of the training images in one epoch, from 0."""
-        return sample_order(self.options.seed, epoch, len(self.train_table))
+        """The training images of one epoch, from 0, in their order; a repeated one as `appearances` says."""
+        seed = self.options.seed
+        return appearances(self.factors, seed, epoch)[sample_order(seed, epoch, epoch_size(self.factors))]
+
+    def is_over(self, state: TrainingState) -> bool:
+        """Whether nothing is left to train: all steps are done, or patience has come to its end."""
+        # Steps that were saved before their epoch's validation leave an epoch to be finished.
+        return not state.step_in_epoch and (state.step >= self.total_steps or self.ended_early(state))
+
+    def ended_early(self, state: TrainingState) -> bool:
+        """Whether patience came to its end before the steps did."""
+        patience = self.options.patience
+        return (
+            patience is not None and state.step < self.total_steps and epochs_without_better(state.history) >= patience
+        )
 
     def run(self, state: TrainingState) -> None:
         """Train from `state` to the end, in place.
@@ -102,13 +122,16 @@ class Fit:
             Stopped: `stop_asked`; a checkpoint was saved.
             DataError: a loss or gradient is not finite; names the images. Nothing of that step is kept.
         """
-        # Steps that were saved before their epoch's validation leave an epoch to be finished.
-        while state.step < self.total_steps or state.step_in_epoch:
+        while not self.is_over(state):
             with self.reporter.bar(f"epoch {state.epoch + 1}/{self.options.epochs}", self.steps_per_epoch) as bar:
                 bar.advance(state.step_in_epoch)
                 self._epoch(state, bar.advance)
             self.on_epoch(state)
             self.save(state)
+            if self.ended_early(state):
+                self.reporter.say(
+                    f"training ends early: {self.options.patience} epochs without a better one (train.patience)"
+                )
             if self._agree_to_stop():
                 raise Stopped
 
@@ -152,8 +175,9 @@ class Fit:
             if done.stop:
                 loaded.close()
                 self._save_and_stop(state)
-        train = Metrics.from_confusions(state.matrices, schema, n=len(self.train_table))
-        validated = self.validate(state.epoch)
+        train = Metrics.from_confusions(state.matrices, schema, n=len(order))
+        with self.average.in_force() if self.average else nullcontext():
+            validated = self.validate(state.epoch)
         if validated is None:
             self._save_and_stop(state)
         val_loss, val_logits = validated
@@ -205,10 +229,11 @@ class Fit:
     def _step(self, state: TrainingState, batch: Indices, parts: list[tuple[Indices, Tensor]]) -> _Step:
         """One optimiser step on a global batch; what it returns is the same in all processes."""
         schema, device = self.train_table.schema, self.accelerator.device
-        targets = self.train_table.targets
+        rows = batch % len(self.train_table)
+        targets = self.train_table.targets[rows]
         # Every process knows the labels of the whole batch, so the global denominators need no communication.
-        soft, mask = soft_targets(torch.from_numpy(targets[batch]).to(device), schema)
-        counted = targets[batch]
+        soft, mask = soft_targets(torch.from_numpy(targets).to(device), schema)
+        counted = targets
         if mixing := self._mixing(state.step, batch):
             soft, mask = mixed_targets(mixing, soft, mask, schema)
             counted = counted[mixing.dominant]
@@ -244,10 +269,12 @@ class Fit:
         if not np.isfinite(value) or not np.isfinite(norm):
             raise DataError(
                 f"epoch {state.epoch + 1}, step {state.step + 1}: loss {value}, gradient norm {norm} in the batch "
-                f"{_named(self.train_table, batch, broken > 0)}: stopped before the step; {_WAY_OUT}"
+                f"{_named(self.train_table, rows, broken > 0)}: stopped before the step; {_WAY_OUT}"
             )
         set_learning_rate(self.optimizer, self._rate(state.step))
         self.optimizer.step()
+        if self.average:
+            self.average.update(state.step)
         self.optimizer.zero_grad()
         ends = np.cumsum([size * size for size in schema.sizes])[:-1]
         flat = np.split(np.rint(counts).astype(np.int64), ends)
@@ -276,6 +303,9 @@ class Fit:
         parts = [mine[start : start + size] for start in range(0, longest, size)]
         logits = torch.zeros((len(table), schema.total), device=device)
         network = self.accelerator.unwrap_model(self.module)
+        # Each process has running statistics of its own images; the first one's are saved, and so are measured.
+        for buffer in network.buffers():
+            broadcast(buffer)
         loaded = prefetch(
             parts,
             lambda part: (part, self.inputs.val(part) if len(part) else None),

@@ -12,29 +12,20 @@ from gingham.training.options import TrainOptions
 __all__ = ["build_optimizer", "learning_rate_at", "set_learning_rate"]
 
 
-_LOSS_RATE = 100.0
-"""How much faster the loss's own parameters learn. Adam moves each parameter by about the learning rate a step, and a
-run has some hundred to some thousand steps of about 1e-4: a log-variance would stay where it began."""
-
-
 def build_optimizer(
-    parameters: Iterable[nn.Parameter], options: TrainOptions, *, of_loss: Iterable[nn.Parameter] = ()
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], options: TrainOptions
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019) over the parameters that are trained.
+    """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019).
 
     Args:
-        parameters: of the network.
+        parameters: what is trained, or groups of it (`parameter_groups`).
         options: of the recipe.
-        of_loss: the loss's own, without weight decay and with a higher learning rate.
     """
-    groups: list[dict[str, Any]] = [{"params": [parameter for parameter in parameters if parameter.requires_grad]}]
-    if own := list(of_loss):
-        groups.append({"params": own, "weight_decay": 0.0, "lr_scale": _LOSS_RATE})
     kind: type[torch.optim.Adam] | type[torch.optim.AdamW] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[
         options.optimizer
     ]
     return kind(
-        groups,
+        parameters,
         lr=options.learning_rate,
         betas=options.betas,
         eps=options.epsilon,

@@ -26,13 +26,22 @@ class TrainOptions(Options):
         betas: decay of the optimiser's first and second moments.
         epsilon: of the optimiser, for numerical stability.
         weight_decay: as the optimiser's name defines it.
+        decayed: what it acts on: `all`, or only `weights`: not biases, norms, learned queries and positions.
+        backbone_rate: what the learning rate of the backbone is multiplied with.
+        layer_decay: what the learning rate of the backbone's last layer is multiplied with besides; that of each
+            earlier layer once more. 1 = all alike.
         schedule: `cosine` to zero, stepped every optimiser step, or `constant`.
         warmup_steps: linear increase of the learning rate from zero at the start.
         clip_norm: largest norm of the whole gradient; null = no clipping.
+        ema: decay of a moving average of the weights, which is validated and becomes the model in their place; null =
+            no average.
+        repeat_rare: share of the training images below which a class counts as rare: images of such classes come
+            several times an epoch; null = each comes once.
         precision: `fp32`, or `bf16` autocast with fp32 weights.
         workers: threads that decode and prepare images.
         keep_checkpoints: how many of the newest checkpoints stay (the chosen epoch's stays as well).
         choose: which epoch becomes the model: the `best` by validation mean class accuracy, or the `last`.
+        patience: end after so many epochs without a better validation mean class accuracy; null = train all epochs.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -45,10 +54,16 @@ class TrainOptions(Options):
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=1e-3, ge=0)
+    decayed: Literal["all", "weights"] = "all"
+    backbone_rate: float = Field(default=1.0, gt=0, le=100)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: int = Field(default=0, ge=0)
     clip_norm: float | None = Field(default=1.0, gt=0)
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    repeat_rare: float | None = Field(default=None, gt=0, le=1)
     precision: Literal["fp32", "bf16"] = "fp32"
     workers: int = Field(default=2, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
     choose: Choose = "best"
+    patience: int | None = Field(default=None, ge=1)

@@ -22,11 +22,14 @@ from gingham.models.weights import input_statistics
 from gingham.progress import Reporter
 from gingham.storage import sha256_bytes
 from gingham.training.checks import check_boxes, check_composition, check_labels, check_loss, data_fingerprint
+from gingham.training.ema import WeightAverage
+from gingham.training.groups import parameter_groups
 from gingham.training.inputs import FeatureNetwork, Inputs, PixelInputs, cached_inputs
 from gingham.training.intake import Intake, Rules, take_in
 from gingham.training.optim import build_optimizer
 from gingham.training.recipe import Recipe
-from gingham.training.weights import start_from
+from gingham.training.repeats import Factors, epoch_size, repeat_factors
+from gingham.training.weights import changed_tensors, start_from
 
 __all__ = ["Parts", "check_run", "prepare"]
 
@@ -44,9 +47,11 @@ class Parts:
         trained: what is trained: the network, or its head on cached features.
         module: `trained` as the accelerator prepared it.
         optimizer: over the trained parameters, also the loss's own.
+        average: of the trained weights, if the recipe says so.
         loss: with class weights of the training table.
         inputs: what `module` is fed.
         space: names the backbone and its weights, for the feature cache.
+        factors: `[N]`, how often each training image comes in an epoch.
         accelerator: devices, precision and processes.
         intake: which images were left out.
         identity: what a resumed run must agree with.
@@ -61,9 +66,11 @@ class Parts:
     trained: nn.Module
     module: nn.Module
     optimizer: torch.optim.Optimizer
+    average: WeightAverage | None
     loss: AttributeLoss
     inputs: Inputs
     space: str
+    factors: Factors
     accelerator: Accelerator
     intake: Intake
     identity: Mapping[str, Any]
@@ -114,6 +121,12 @@ def prepare(
     train_table, val_table = table.split("train"), table.split("val")
     check_labels(train_table, val_table, reporter)
     check_boxes(train_table, val_table, recipe.preprocess, reporter)
+    factors = repeat_factors(train_table, recipe.train.repeat_rare)
+    if recipe.train.repeat_rare is not None:
+        reporter.say(
+            f"train.repeat_rare: {epoch_size(factors)} images an epoch instead of {len(train_table)}, the rarest "
+            f"{factors.max():.3g} times"
+        )
     torch.manual_seed(recipe.train.seed)
     mean, std = input_statistics(recipe.model.backbone, recipe.model.weights)
     mean, std = recipe.preprocess.mean or mean, recipe.preprocess.std or std
@@ -124,15 +137,18 @@ def prepare(
     network = network.to(accelerator.device)
     weights_hash = network.backbone.weights_hash()
     space = f"{recipe.model.backbone} {weights_hash}"
+    trained: nn.Module = FeatureNetwork(network) if recipe.features.cache else network
+    loss = AttributeLoss(recipe.loss, table.schema, torch.from_numpy(train_table.counts())).to(accelerator.device)
+    optimizer = build_optimizer(parameter_groups(trained, network.backbone, loss, recipe.train), recipe.train)
     if accelerator.is_main_process:
         start(intake)
     inputs = _inputs(recipe, network, train_table, val_table, preprocess, accelerator.device, space, reporter)
-    trained: nn.Module = FeatureNetwork(network) if recipe.features.cache else network
-    loss = AttributeLoss(recipe.loss, table.schema, torch.from_numpy(train_table.counts())).to(accelerator.device)
-    optimizer = build_optimizer(trained.parameters(), recipe.train, of_loss=loss.parameters())
     # Initialisation is the same in all processes; from here on their dropout differs.
     torch.manual_seed(recipe.train.seed * 1_000_003 + accelerator.process_index + 1)
     module, optimizer = accelerator.prepare(trained, optimizer)
+    # Only now: the accelerator may move the weights to other memory.
+    ema = recipe.train.ema
+    average = WeightAverage(changed_tensors(trained, frozen_backbone=recipe.model.frozen), ema) if ema else None
     identity = {
         "recipe": sha256_bytes(recipe.to_yaml().encode()),
         "data": data_fingerprint(train_table, val_table),
@@ -148,9 +164,11 @@ def prepare(
         trained,
         module,
         optimizer,
+        average,
         loss,
         inputs,
         space,
+        factors,
         accelerator,
         intake,
         identity,

@@ -113,6 +113,11 @@ _IN_FORCE_IF: Mapping[str, tuple[str, Callable[[Recipe], bool]]] = {
     "mix.probability": (_MIXES, lambda recipe: recipe.mix.used),
     "mix.mode": (_MIXES, lambda recipe: recipe.mix.used),
     "mix.level": (_MIXES, lambda recipe: recipe.mix.used),
+    "train.decayed": ("train.weight_decay is more than 0", lambda recipe: recipe.train.weight_decay > 0),
+    "train.patience": (
+        "train.epochs is at least two more",
+        lambda recipe: recipe.train.patience is None or recipe.train.patience + 2 <= recipe.train.epochs,
+    ),
 }
 """Likewise, field -> what else must be so, in words and as a test."""
 

@@ -1,7 +1,7 @@
 """A training run as a folder: everything around the loop."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from accelerate import PartialState
@@ -26,6 +26,7 @@ from gingham.training.checkpoint import (
     save_checkpoint,
 )
 from gingham.training.checks import require_same_recipe
+from gingham.training.ema import without_averages
 from gingham.training.folder import CHECKPOINTS, Origin, begin, claim, read_origin, require_unused
 from gingham.training.generators import gather_generators, restore_generators
 from gingham.training.history import EventWriter, chosen_epoch, columns, write_history
@@ -167,7 +168,7 @@ class _Run:
             parts.reporter.say(f"{self.out}: no checkpoint yet; starting from the beginning")
             return TrainingState()
         state = self.restore(path)
-        if state.step >= self.loop(Stop()).total_steps and not state.step_in_epoch:
+        if self.loop(Stop()).is_over(state):
             parts.reporter.say(f"{self.out}: training is complete; its model is measured again")
         else:
             parts.reporter.say(f"going on from {path.name}: epoch {state.epoch + 1}, step {state.step}")
@@ -183,7 +184,9 @@ class _Run:
         own = f"{parts.accelerator.process_index}:cpu"
         if [matrix.shape for matrix in state.matrices] not in ([], sizes) or own not in generators:
             raise BundleError(f"{path}: it does not fit the run's schema and processes; remove this checkpoint")
-        load_trained(parts.trained, parts.loss, weights)
+        load_trained(parts.trained, parts.loss, without_averages(weights))
+        if parts.average:
+            parts.average.load(weights)
         restore_optimizer(named_parameters(parts.trained, parts.loss), parts.optimizer, optimizer)
         restore_generators(generators, parts.accelerator)
         return state
@@ -202,6 +205,8 @@ class _Run:
             val_table=parts.val_table,
             loss=parts.loss,
             optimizer=parts.optimizer,
+            average=parts.average,
+            factors=parts.factors,
             options=parts.recipe.train,
             mix=parts.recipe.mix,
             accelerator=parts.accelerator,
@@ -213,7 +218,8 @@ class _Run:
 
     def _trained_tensors(self) -> dict[str, Tensor]:
         parts = self.parts
-        return trained_tensors(parts.trained, parts.loss, frozen_backbone=parts.recipe.model.frozen)
+        own = trained_tensors(parts.trained, parts.loss, frozen_backbone=parts.recipe.model.frozen)
+        return {**own, **(parts.average.tensors() if parts.average else {})}
 
     def _save(self, state: TrainingState) -> None:
         parts = self.parts
@@ -252,7 +258,8 @@ class _Run:
             f"loss {row.val_loss:.4f}, mean class accuracy {rate}{mark}; {row.seconds:.0f} s"
         )
         if chosen:
-            self._write_best(state, metrics=None)
+            with parts.average.in_force() if parts.average else nullcontext():
+                self._write_best(state, metrics=None)
 
     def _finish(self, state: TrainingState) -> Metrics:
         """Measure the chosen epoch's weights. All processes wait for it."""
@@ -281,6 +288,7 @@ class _Run:
             "validation_images": len(parts.val_table),
             "epoch": chosen.epoch if chosen else state.epoch,
             "epochs": parts.recipe.train.epochs,
+            **({"ended_early_after_epoch": len(state.history)} if self.loop(Stop()).ended_early(state) else {}),
             "seed": parts.recipe.train.seed,
             "backbone_weights": parts.recipe.model.weights,
             **parts.intake.facts(),

@@ -12,12 +12,13 @@ from gingham.models.network import Network
 from gingham.models.transfer import transfer
 from gingham.progress import Reporter
 from gingham.training.checkpoint import load_chosen_weights
+from gingham.training.ema import without_averages
 from gingham.training.folder import CHECKPOINTS
 from gingham.training.history import Epoch, chosen_epoch
 from gingham.training.options import Choose
 from gingham.training.recipe import Recipe
 
-__all__ = ["load_chosen", "load_trained", "named_parameters", "start_from", "trained_tensors"]
+__all__ = ["changed_tensors", "load_chosen", "load_trained", "named_parameters", "start_from", "trained_tensors"]
 
 _LOSS = "loss."
 """What the names of the loss's own parameters begin with, beside those of the network."""
@@ -28,14 +29,16 @@ def named_parameters(trained: nn.Module, loss: nn.Module) -> dict[str, nn.Parame
     return {**dict(trained.named_parameters()), **dict(loss.named_parameters(prefix=_LOSS.removesuffix(".")))}
 
 
-def trained_tensors(trained: nn.Module, loss: nn.Module, *, frozen_backbone: bool) -> dict[str, Tensor]:
-    """What training changes: trained parameters, also the loss's, and buffers where the backbone is not frozen."""
+def changed_tensors(trained: nn.Module, *, frozen_backbone: bool) -> dict[str, Tensor]:
+    """What training changes in the network: trained parameters, and buffers where the backbone is not frozen."""
     frozen = {name for name, parameter in trained.named_parameters() if not parameter.requires_grad}
     buffers = {name for name, _ in trained.named_buffers()} if frozen_backbone else set()
-    changed = {
-        name: tensor for name, tensor in trained.state_dict().items() if name not in frozen and name not in buffers
-    }
-    return {**changed, **loss.state_dict(prefix=_LOSS)}
+    return {name: tensor for name, tensor in trained.state_dict().items() if name not in frozen and name not in buffers}
+
+
+def trained_tensors(trained: nn.Module, loss: nn.Module, *, frozen_backbone: bool) -> dict[str, Tensor]:
+    """`changed_tensors`, and with `loss.` before their names the loss's own."""
+    return {**changed_tensors(trained, frozen_backbone=frozen_backbone), **loss.state_dict(prefix=_LOSS)}
 
 
 def load_trained(trained: nn.Module, loss: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -57,11 +60,14 @@ def load_chosen(
 ) -> None:
     """Load the chosen epoch's weights from its checkpoint; where that is damaged, from `best/`, which has the same.
 
+    Where there are averages of the weights, these are meant.
+
     Raises:
         BundleError: both are damaged.
     """
     try:
-        load_trained(trained, loss, load_chosen_weights(out / CHECKPOINTS, history, choose))
+        saved = load_chosen_weights(out / CHECKPOINTS, history, choose)
+        load_trained(trained, loss, without_averages(saved, in_force=True))
     except BundleError as damage:
         chosen = chosen_epoch(history, choose)
         try:

@@ -1,0 +1,57 @@
+"""Residual branches that are skipped at random."""
+
+import pytest
+import torch
+from timm.layers.drop import DropPath
+
+from gingham.errors import RecipeError
+from gingham.models.catalogue import build_structure
+from gingham.models.network import build_network
+from gingham.models.options import ModelOptions
+from gingham.schema import AttributeSchema
+
+
+def _rates(model: torch.nn.Module) -> list[float]:
+    return [float(module.drop_prob) for module in model.modules() if isinstance(module, DropPath)]
+
+
+def test_it_rises_with_depth_to_what_was_asked_for() -> None:
+    """test_vit has six blocks of two branches each: 0, 0.1, ... 0.5, and no module where it is 0."""
+    with torch.device("meta"):
+        model = build_structure("test_vit", 64, stochastic_depth=0.5)
+    expected = [rate for block in range(1, 6) for rate in [block * 0.1] * 2]
+    assert _rates(model) == pytest.approx(expected)
+    assert _rates(build_structure("test_vit", 64)) == []
+
+
+@pytest.mark.parametrize("name", ["vgg11", "densenet121", "hrnet_w18_small", "ghostnet_100"])
+def test_a_model_without_branches_is_refused(name: str) -> None:
+    """Be it that its class has no such argument, or that it swallows it."""
+    with torch.device("meta"):
+        build_structure(name, 224)
+        with pytest.raises(RecipeError, match=rf"model\.stochastic_depth: '{name}' has no residual branches"):
+            build_structure(name, 224, stochastic_depth=0.1)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+@torch.no_grad()
+def test_evaluation_knows_nothing_of_it(schema: AttributeSchema, name: str) -> None:
+    half = (0.5, 0.5, 0.5)
+    with_depth, without = (
+        build_network(
+            ModelOptions(backbone=name, weights="none", head="linear", batchnorm="eval", stochastic_depth=depth),
+            schema,
+            image_size=64,
+            mean=half,
+            std=half,
+        )
+        for depth in (0.5, 0.0)
+    )
+    # timm begins with branches that add nothing.
+    for parameter in without.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    with_depth.load_state_dict(without.state_dict())
+    pixels = torch.randint(0, 256, (8, 64, 64, 3), dtype=torch.uint8)
+    assert torch.equal(with_depth.eval()(pixels), without.eval()(pixels))
+    with_depth.train()
+    assert not torch.equal(with_depth(pixels), with_depth(pixels)), "while training, two passes skip other branches"
