@@ -36,6 +36,11 @@ def _record(data: Path, recipe: Recipe, folder: Path, processes: int) -> dict[st
     [
         ("test_resnet", ["loss.attribute_weights=learned"]),
         ("test_vit", ["mix.mixup=1", "mix.cutmix=1", "mix.mode=element"]),
+        pytest.param(
+            "test_resnet",
+            ["model.frozen=true", "model.unfrozen_stages=2", "features.cache=true"],
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_two_processes_take_the_steps_of_one(

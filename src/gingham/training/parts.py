@@ -20,7 +20,14 @@ from gingham.models.network import Network, build_network
 from gingham.models.weights import input_statistics
 from gingham.progress import Reporter
 from gingham.storage import sha256_bytes
-from gingham.training.checks import check_boxes, check_composition, check_labels, check_loss, data_fingerprint
+from gingham.training.checks import (
+    check_boxes,
+    check_composition,
+    check_labels,
+    check_loss,
+    check_mixed_tokens,
+    data_fingerprint,
+)
 from gingham.training.inputs import FeatureNetwork, Inputs, PixelInputs, cached_inputs
 from gingham.training.intake import Intake, Rules, take_in
 from gingham.training.optim import build_optimizer
@@ -40,7 +47,7 @@ class Parts:
         val_table: validation images and targets.
         preprocess: with mean and std filled in.
         network: the whole network, on its device.
-        trained: what is trained: the network, or its head on cached features.
+        trained: what is trained: the network, or what of it works on cached features.
         module: `trained` as the accelerator prepared it.
         optimizer: over the trained parameters, also the loss's own.
         loss: with class weights of the training table.
@@ -118,6 +125,7 @@ def prepare(
     network = build_network(recipe.model, table.schema, image_size=preprocess.size, mean=mean, std=std)
     if init is not None:
         start_from(network, init, recipe, table, reporter)
+    check_mixed_tokens(recipe, network)
     network = network.to(accelerator.device)
     weights_hash = network.backbone.weights_hash()
     if accelerator.is_main_process:

@@ -198,7 +198,7 @@ class _Run:
 
     def _trained_tensors(self) -> dict[str, Tensor]:
         parts = self.parts
-        return trained_tensors(parts.trained, parts.loss, frozen_backbone=parts.recipe.model.frozen)
+        return trained_tensors(parts.trained, parts.loss, frozen=parts.network.frozen_tensors())
 
     def _save(self, state: TrainingState) -> None:
         parts = self.parts

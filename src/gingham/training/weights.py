@@ -1,6 +1,6 @@
 """The weights that a run takes over: another tagger's, a checkpoint's, its own best epoch's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -27,13 +27,9 @@ def named_parameters(trained: nn.Module, loss: nn.Module) -> dict[str, nn.Parame
     return {**dict(trained.named_parameters()), **dict(loss.named_parameters(prefix=_LOSS.removesuffix(".")))}
 
 
-def trained_tensors(trained: nn.Module, loss: nn.Module, *, frozen_backbone: bool) -> dict[str, Tensor]:
-    """What training changes: trained parameters, also the loss's, and buffers where the backbone is not frozen."""
-    frozen = {name for name, parameter in trained.named_parameters() if not parameter.requires_grad}
-    buffers = {name for name, _ in trained.named_buffers()} if frozen_backbone else set()
-    changed = {
-        name: tensor for name, tensor in trained.state_dict().items() if name not in frozen and name not in buffers
-    }
+def trained_tensors(trained: nn.Module, loss: nn.Module, *, frozen: Collection[str]) -> dict[str, Tensor]:
+    """What training changes: parameters and statistics of the network but those named `frozen`, and the loss's own."""
+    changed = {name: tensor for name, tensor in trained.state_dict().items() if name not in frozen}
     return {**changed, **loss.state_dict(prefix=_LOSS)}
 
 
