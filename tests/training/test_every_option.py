@@ -34,6 +34,7 @@ class _Case:
 
 
 _CACHED = ("model.frozen=true", "features.cache=true")
+_POOL = ("model.head=attention_pool",)
 
 _MODEL = {
     "preprocess.size": _Case("48"),
@@ -74,7 +75,12 @@ _MODEL = {
     "model.query2label.heads": _Case("2"),
     "model.query2label.encoder_layers": _Case("0"),
     "model.query2label.decoder_layers": _Case("1"),
+    "model.query2label.self_attention": _Case("true"),
     "model.query2label.dropout": _Case("0.1"),
+    "model.attention_pool.queries": _Case("3", _POOL),
+    "model.attention_pool.width": _Case("32", _POOL),
+    "model.attention_pool.heads": _Case("2", _POOL),
+    "model.attention_pool.dropout": _Case("0.3", _POOL),
     "model.linear.dropout": _Case("0.5", ("model.head=linear",)),
     "features.cache": _Case("true", ("model.frozen=true",)),
     "features.views": _Case("2", _CACHED),

@@ -28,6 +28,7 @@ _IN_FORCE_WITH: Mapping[str, tuple[str, Any]] = {
     "augment.whole_image": ("preprocess.region", "box"),
     "model.unfrozen_stages": ("model.frozen", True),
     "model.query2label": ("model.head", "query2label"),
+    "model.attention_pool": ("model.head", "attention_pool"),
     "model.linear": ("model.head", "linear"),
     "features.views": ("features.cache", True),
     "features.view_seed": ("features.cache", True),
