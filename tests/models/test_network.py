@@ -95,7 +95,7 @@ def test_normalisation_is_exact_where_it_can_be(schema: AttributeSchema) -> None
         std=(128 / 255,) * 3,
     )
     seen: list[torch.Tensor] = []
-    network.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.backbone.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     images = pixels()
     network.eval()(images)
     assert torch.equal(seen[0], (images.permute(0, 3, 1, 2).float() - 127) / 128)

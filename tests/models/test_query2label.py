@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gingham.models.options import Query2LabelOptions
-from gingham.models.query2label import Query2LabelHead
+from gingham.models.query2label import DecoderLayer, Query2LabelHead
 from gingham.schema import AttributeSchema
 
 Array = npt.NDArray[np.float64]
@@ -81,6 +81,9 @@ def reference(
     state = np.zeros_like(queries)
     for i in range(options.decoder_layers):
         name = f"decoder.{i}"
+        if options.self_attention:
+            among, _ = attend(state + queries, state + queries, state, weights, f"{name}.self_attention", options.heads)
+            state = layer_norm(state + among, weights, f"{name}.self_attention_norm")
         attended, maps = attend(state + queries, x + position, x, weights, f"{name}.attention", options.heads)
         state = layer_norm(state + attended, weights, f"{name}.attention_norm")
         state = layer_norm(state + feed_forward(state, weights, f"{name}.ffn"), weights, f"{name}.ffn_norm")
@@ -125,12 +128,18 @@ def intermediate(head: Query2LabelHead, tokens: Tensor, grid: tuple[int, int]) -
 
 @pytest.mark.parametrize("grid", [(3, 5), (4, 4), (6, 1)])
 @pytest.mark.parametrize(("encoder_layers", "decoder_layers"), [(1, 2), (0, 1), (2, 3)])
+@pytest.mark.parametrize("self_attention", [False, True])
 @torch.no_grad()
 def test_every_layer_equals_the_reference(
-    schema: AttributeSchema, grid: tuple[int, int], encoder_layers: int, decoder_layers: int
+    schema: AttributeSchema, grid: tuple[int, int], encoder_layers: int, decoder_layers: int, self_attention: bool
 ) -> None:
     options = Query2LabelOptions(
-        width=16, ffn=40, heads=4, encoder_layers=encoder_layers, decoder_layers=decoder_layers
+        width=16,
+        ffn=40,
+        heads=4,
+        encoder_layers=encoder_layers,
+        decoder_layers=decoder_layers,
+        self_attention=self_attention,
     )
     head = make_head(schema, options, 10)
     tokens = torch.randn(2, grid[0] * grid[1], 10, dtype=torch.float64)
@@ -208,8 +217,64 @@ def test_initialisation(schema: AttributeSchema) -> None:
         assert not layer.attention.in_proj_bias.any()
 
 
-def test_every_parameter_learns(schema: AttributeSchema) -> None:
-    head = Query2LabelHead(schema, 6, Query2LabelOptions(width=16, ffn=32, heads=2))
+def test_with_self_attention_the_layer_is_that_of_pytorch() -> None:
+    """Which has no positions: added to what asks and is asked they are zero here."""
+    options = Query2LabelOptions(width=16, ffn=24, heads=4, dropout=0.0, self_attention=True)
+    mine = DecoderLayer(options).double().eval()
+    theirs = nn.TransformerDecoderLayer(16, 4, 24, dropout=0.0, batch_first=True).double().eval()
+    names = {
+        "self_attention.": "self_attn.",
+        "self_attention_norm.": "norm1.",
+        "attention.": "multihead_attn.",
+        "attention_norm.": "norm2.",
+        "ffn.widen.": "linear1.",
+        "ffn.narrow.": "linear2.",
+        "ffn_norm.": "norm3.",
+    }
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    theirs_state = theirs.state_dict()
+    mine.load_state_dict(
+        {
+            name: theirs_state[other + name.removeprefix(prefix)]
+            for name in mine.state_dict()
+            for prefix, other in names.items()
+            if name.startswith(prefix)
+        }
+    )
+    state, tokens = torch.randn(2, 3, 16, dtype=torch.float64), torch.randn(2, 5, 16, dtype=torch.float64)
+    found, _ = mine(state, torch.zeros_like(state), tokens, tokens)
+    assert torch.allclose(found, theirs(state, tokens), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_attributes_see_each_other_through_self_attention_only(schema: AttributeSchema, layers: int) -> None:
+    """From the second decoder layer on: in the first the state is zero."""
+    for self_attention in (False, True):
+        options = Query2LabelOptions(
+            width=16, ffn=32, heads=2, decoder_layers=layers, self_attention=self_attention, dropout=0.0
+        )
+        head = make_head(schema, options, 6)
+        head(torch.randn(2, 6, 6, dtype=torch.float64), (2, 3))[:, schema.slices[0]].square().sum().backward()
+        assert head.queries.grad is not None
+        taught = [bool((row.abs() > 1e-12).any()) for row in head.queries.grad]
+        assert taught == [True] + [self_attention and layers > 1] * (len(schema) - 1)
+
+
+def test_self_attention_adds_an_attention_and_a_norm_to_each_decoder_layer(schema: AttributeSchema) -> None:
+    plain, more = (
+        Query2LabelHead(schema, 6, Query2LabelOptions(width=16, ffn=32, heads=2, self_attention=on)).state_dict()
+        for on in (False, True)
+    )
+    added = sum(tensor.numel() for name, tensor in more.items() if name not in plain)
+    assert added == 2 * (4 * 16 * 16 + 4 * 16 + 2 * 16)
+    assert plain.keys() < more.keys()
+
+
+@pytest.mark.parametrize("self_attention", [False, True])
+def test_every_parameter_learns(schema: AttributeSchema, self_attention: bool) -> None:
+    head = Query2LabelHead(schema, 6, Query2LabelOptions(width=16, ffn=32, heads=2, self_attention=self_attention))
     head(torch.randn(2, 6, 6), (2, 3)).square().sum().backward()
     for name, parameter in head.named_parameters():
         assert parameter.grad is not None, name

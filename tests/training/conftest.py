@@ -41,7 +41,8 @@ def tiny() -> Callable[..., Recipe]:
     """Builds a recipe: a random small network, trained as a whole, with changes as `--set` takes them."""
 
     def build(*changes: str) -> Recipe:
-        head = [] if "model.head=linear" in changes else ["model.query2label.width=32", "model.query2label.ffn=64"]
+        other = any(change.startswith("model.head=") and change != "model.head=query2label" for change in changes)
+        head = [] if other else ["model.query2label.width=32", "model.query2label.ffn=64"]
         base = [
             "model.backbone=test_vit",
             "model.weights=none",

@@ -35,6 +35,7 @@ class _Case:
 
 
 _CACHED = ("model.frozen=true", "features.cache=true")
+_POOL = ("model.head=attention_pool",)
 
 _MODEL = {
     "preprocess.size": _Case("48"),
@@ -68,8 +69,10 @@ _MODEL = {
     "mix.mode": _Case("element", ("mix.mixup=1",)),
     "model.backbone": _Case("test_resnet"),
     "model.weights": _Case("package", ("model.backbone=tf_efficientnet_lite0",)),
+    "model.maps": _Case("2"),
     "model.head": _Case("linear"),
     "model.frozen": _Case("true"),
+    "model.unfrozen_stages": _Case("1", ("model.frozen=true",)),
     "model.batchnorm": _Case("eval", ("model.backbone=test_resnet",)),
     "model.stochastic_depth": _Case("0.3"),
     "model.query2label.width": _Case("16"),
@@ -77,7 +80,12 @@ _MODEL = {
     "model.query2label.heads": _Case("2"),
     "model.query2label.encoder_layers": _Case("0"),
     "model.query2label.decoder_layers": _Case("1"),
+    "model.query2label.self_attention": _Case("true"),
     "model.query2label.dropout": _Case("0.1"),
+    "model.attention_pool.queries": _Case("3", _POOL),
+    "model.attention_pool.width": _Case("32", _POOL),
+    "model.attention_pool.heads": _Case("2", _POOL),
+    "model.attention_pool.dropout": _Case("0.3", _POOL),
     "model.linear.dropout": _Case("0.5", ("model.head=linear",)),
     "features.cache": _Case("true", ("model.frozen=true",)),
     "features.views": _Case("2", _CACHED),

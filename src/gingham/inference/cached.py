@@ -31,7 +31,7 @@ def backbone_features(
     device: torch.device,
     reporter: Reporter,
 ) -> FeatureStore:
-    """Find or compute the backbone's tokens of many inputs.
+    """Find or compute the backbone's tokens of many inputs, up to where its last stages are trained, if they are.
 
     Args:
         network: its backbone makes the features.
@@ -56,9 +56,9 @@ def backbone_features(
             for batch in load:
                 yield network.features(torch.from_numpy(batch).to(device)).half().cpu().numpy()
 
-    grid = network.backbone.grid
-    shape = (grid[0] * grid[1], network.backbone.width)
-    cache = FeatureCache(f"{space} {shape[0]}x{shape[1]} float16", shape, limit_gb=limit_gb)
+    shape, _, where = network.backbone.kept
+    place = f"{space} {where}" if where else space
+    cache = FeatureCache(f"{place} {shape[0]}x{shape[1]} float16", shape, limit_gb=limit_gb)
     return cache.open([sha256_bytes(key.encode()) for key in keys], compute, reporter=reporter)
 
 

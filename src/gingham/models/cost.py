@@ -1,12 +1,15 @@
 """What a forward pass costs, without running one."""
 
+from collections.abc import Callable
+
 import torch
-from torch.func import functional_call
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from gingham.models.dry_run import dry_run
 from gingham.models.network import Network
 
-__all__ = ["forward_flops"]
+__all__ = ["feature_flops", "forward_flops"]
 
 
 def forward_flops(network: Network) -> int:
@@ -17,15 +20,16 @@ def forward_flops(network: Network) -> int:
     Args:
         network: on any device, the meta device too; its numbers are not used.
     """
+    return _count(network, network)
+
+
+def feature_flops(network: Network) -> int:
+    """Of `forward_flops`, those of the features that a cache may keep."""
+    return _count(network, network.features)
+
+
+def _count(network: Network, function: Callable[[Tensor], Tensor]) -> int:
     height, width = network.backbone.image_size
-    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    empty = {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
-    pixels = torch.zeros(1, height, width, 3, dtype=torch.uint8, device="meta")
-    training = network.training
-    network.eval()
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            functional_call(network, empty, (pixels,))
-    finally:
-        network.train(training)
+    with FlopCounterMode(display=False) as counter:
+        dry_run(network, function, torch.zeros(1, height, width, 3, dtype=torch.uint8, device="meta"))
     return int(counter.get_total_flops())

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from gingham.models.attention_pool import AttentionPoolHead
 from gingham.models.options import LinearOptions, ModelOptions
 from gingham.models.query2label import Query2LabelHead
 from gingham.schema import AttributeSchema
 
-__all__ = ["HEADS", "Head", "LinearHead", "Query2LabelHead", "build_head"]
+__all__ = ["HEADS", "AttentionPoolHead", "Head", "LinearHead", "Query2LabelHead", "build_head"]
 
 
 class LinearHead(nn.Module):
@@ -40,12 +41,13 @@ class LinearHead(nn.Module):
         return rows
 
 
-Head = Query2LabelHead | LinearHead
+Head = Query2LabelHead | AttentionPoolHead | LinearHead
 
 Grid = tuple[int, int]
 
 HEADS: dict[str, Callable[[ModelOptions, int, AttributeSchema, Grid | None], Head]] = {
     "query2label": lambda options, width, schema, grid: Query2LabelHead(schema, width, options.query2label, grid=grid),
+    "attention_pool": lambda options, width, schema, grid: AttentionPoolHead(schema, width, options.attention_pool),
     "linear": lambda options, width, schema, grid: LinearHead(schema, width, options.linear),
 }
 """Name in the recipe -> what builds the head."""

@@ -40,15 +40,21 @@ class Network(nn.Module):
         return self.from_features(self.features(pixels))
 
     def features(self, pixels: Tensor) -> Tensor:
-        """Tokens `[B, N, D]` of upright RGB images, uint8 `[B, H, W, 3]`."""
+        """Tokens `[B, *backbone.kept.shape]` of upright RGB images, uint8 `[B, H, W, 3]`: what a cache may keep.
+
+        They are the backbone's, or where its last stages are trained, those that go into these.
+        """
         normalised = (pixels.to(torch.float32) - self.mean) / self.std
-        tokens: Tensor = self.backbone(normalised.permute(0, 3, 1, 2).to(self.backbone.dtype))
-        return tokens
+        return self.backbone.begin(normalised.permute(0, 3, 1, 2).to(self.backbone.dtype))
 
     def from_features(self, tokens: Tensor) -> Tensor:
-        """Logits `[B, ΣC]` of tokens `[B, N, D]`, which may come from a cache."""
-        logits: Tensor = self.head(tokens, self.backbone.grid)
+        """Logits `[B, ΣC]` of what `features` gave, which may come from a cache."""
+        logits: Tensor = self.head(self.backbone.finish(tokens), self.backbone.grid)
         return logits
+
+    def frozen_tensors(self) -> set[str]:
+        """The names in the state dict of what training leaves as it is: parameters and statistics."""
+        return {f"backbone.{name}" for name in self.backbone.frozen_tensors()}
 
     def schema_rows(self, schema: AttributeSchema) -> dict[str, tuple[str, int]]:
         """As the head's, with the names that parameters have here."""
@@ -89,7 +95,8 @@ def build_network(
         load_weights: whether `options.weights` are fetched; if not, the backbone is random, to be filled from a bundle.
 
     Raises:
-        RecipeError: the backbone is unknown, is not for this size, gives no map of tokens, or has no stochastic depth.
+        RecipeError: the backbone is unknown, is not for this size, gives no map of tokens, or not so many; has no
+            stochastic depth; or cannot be cut where `options.unfrozen_stages` say.
         WeightsError: the weights cannot be had or do not fit.
     """
     depth = options.stochastic_depth
@@ -102,6 +109,8 @@ def build_network(
         model,
         image_size,
         frozen=options.frozen,
+        unfrozen_stages=options.unfrozen_stages,
+        maps=options.maps,
         batchnorm_eval=options.batchnorm == "eval",
         name=options.backbone,
     )

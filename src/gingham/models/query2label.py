@@ -49,7 +49,19 @@ class EncoderLayer(_PostNormLayer):
 
 
 class DecoderLayer(_PostNormLayer):
-    """Post-norm Transformer decoder layer without self-attention: the queries do not see each other."""
+    """Post-norm Transformer decoder layer; the queries see each other only if the options ask for self-attention.
+
+    With it the layer is DETR's (Carion et al. 2020, arXiv:2005.12872, appendix "Detailed architecture"), which
+    Query2Label took over: the queries are added to the state where it asks and is asked, not to values. In the first
+    layer the state is zero, so that only biases come out of it.
+    """
+
+    def __init__(self, options: Query2LabelOptions) -> None:
+        super().__init__(options)
+        self.self_attention: nn.MultiheadAttention | None = None
+        if options.self_attention:
+            self.self_attention = nn.MultiheadAttention(options.width, options.heads, options.dropout, batch_first=True)
+            self.self_attention_norm = nn.LayerNorm(options.width)
 
     def forward(
         self, state: Tensor | None, queries: Tensor, tokens: Tensor, placed: Tensor, need_weights: bool = False
@@ -66,6 +78,8 @@ class DecoderLayer(_PostNormLayer):
         Returns:
             The new state, and the attention `[B, heads, K, N]` if asked for.
         """
+        if self.self_attention is not None:
+            state = self._among_queries(torch.zeros_like(queries) if state is None else state, queries)
         # Zeros are not added: inductor's freezing folds them away, and then mistakes the layout of what is left.
         asking = queries if state is None else state + queries
         attended, weights = self.attention(
@@ -76,12 +90,19 @@ class DecoderLayer(_PostNormLayer):
         decoded: Tensor = self.ffn_norm(state + self.dropout(self.ffn(state)))
         return decoded, weights
 
+    def _among_queries(self, state: Tensor, queries: Tensor) -> Tensor:
+        assert self.self_attention is not None
+        asking = state + queries
+        attended, _ = self.self_attention(asking, asking, state, need_weights=False)
+        among: Tensor = self.self_attention_norm(state + self.dropout(attended))
+        return among
+
 
 class Query2LabelHead(nn.Module):
     """Query2Label (Liu et al. 2021, arXiv:2107.10834) with one query and one classifier for each attribute.
 
-    1x1 convolution to d channels, encoder layers, decoder layers without self-attention over K learned queries, a
-    final LayerNorm, and one linear layer `d -> C_k` for each attribute.
+    1x1 convolution to d channels, encoder layers, decoder layers over K learned queries (without self-attention, unless
+    asked for), a final LayerNorm, and one linear layer `d -> C_k` for each attribute.
 
     Args:
         schema: says K and the C_k.

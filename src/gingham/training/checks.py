@@ -1,6 +1,7 @@
 """What is checked before a run begins, and what a resumed one must agree with."""
 
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from gingham.errors import DataError, UserError
 from gingham.losses.options import LossOptions
 from gingham.losses.weights import attribute_weights, class_weights
 from gingham.models.hub import is_hub
+from gingham.models.network import Network
 from gingham.options import Options
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
@@ -23,6 +25,7 @@ __all__ = [
     "check_composition",
     "check_labels",
     "check_loss",
+    "check_mixed_tokens",
     "data_fingerprint",
     "first_difference",
     "require_same_recipe",
@@ -90,8 +93,23 @@ def _check_backbone(recipe: Recipe) -> None:
         if value != idle:
             raise UserError(
                 f"{name} is {value}, but with model.frozen=true nothing of the backbone is trained; set it to {idle}, "
-                "or model.frozen=false"
+                "or model.unfrozen_stages or model.frozen=false"
             )
+
+
+def check_mixed_tokens(recipe: Recipe, network: Network) -> None:
+    """Refuse mixing of cached tokens that are more than the cells of a grid.
+
+    Raises:
+        UserError: names the option and the way out.
+    """
+    kept = network.backbone.kept
+    if recipe.mix.used and recipe.features.cache and kept.shape[0] != math.prod(kept.grid):
+        raise UserError(
+            f"mix.level is tokens, but among those that {recipe.model.backbone} passes on to its unfrozen stages are "
+            f"{kept.shape[0] - math.prod(kept.grid)} that belong to no place of the image (class tokens), which cannot "
+            "be cut and pasted; set model.unfrozen_stages=0, or mix.mixup=0 and mix.cutmix=0"
+        )
 
 
 def check_loss(options: LossOptions, schema: AttributeSchema, reporter: Reporter) -> None:

@@ -2,13 +2,14 @@
 
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from gingham.data.formats import read_labels
 from gingham.data.table import LabelTable
 from gingham.inference.tagger import choose_device
-from gingham.models.cost import forward_flops
+from gingham.models.cost import feature_flops, forward_flops
 from gingham.models.network import build_network
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
@@ -46,29 +47,40 @@ def estimate_seconds(flops: float, images: int, *, trained: bool, rate: float) -
 def warn_if_slow(recipe: Recipe, data: Path, device: str, reporter: Reporter, *, runs: int = 1) -> None:
     """Without a GPU, say how long training will take; name the recipe that is made for that.
 
+    What cached features cost is not counted, as they may be there already; nor is a head alone.
+
     Args:
-        recipe: every choice; of members, those are counted that train on images.
+        recipe: every choice; of members, those are counted that train more than a head.
         data: folder or table of labelled photos.
         device: as in `train`.
         reporter: hears of it.
         runs: how many are trained in a row.
     """
-    trained = [one for one in recipe.member_recipes().values() or [recipe] if not one.features.cache]
+    members = recipe.member_recipes().values() or [recipe]
+    trained = [one for one in members if not one.features.cache or one.model.unfrozen_stages]
     if choose_device(device).type != "cpu" or not trained:
         return
     table = read_labels(data, recipe.data, reporter=reporter)
     rate = matmul_rate()
-    flops = [_flops(one, table.schema) for one in trained]
-    seconds = runs * sum(_seconds(one, table, cost, rate) for one, cost in zip(trained, flops, strict=True))
+    costs = [_costs(one, table.schema) for one in trained]
+    seconds = runs * sum(_seconds(one, table, cost, rate) for one, cost in zip(trained, costs, strict=True))
     several = f" in {runs * len(trained)} runs" if runs * len(trained) > 1 else ""
+    # Who keeps features already does what that recipe is made of.
+    hint = "" if all(one.features.cache for one in trained) else "; --recipe laptop trains on a processor in minutes"
     reporter.warn(
-        f"no GPU: {max(flops) / 1e9:.0f} GFLOP an image at {rate / 1e9:.0f} GFLOP/s make at least "
-        f"{_span(seconds)}{several}; --recipe laptop trains on a processor in minutes"
+        f"no GPU: {_giga(max(sum(cost) for cost in costs))} GFLOP an image at {_giga(rate)} GFLOP/s make at least "
+        f"{_span(seconds)}{several}{hint}"
     )
 
 
-def _flops(recipe: Recipe, schema: AttributeSchema) -> float:
-    """Of the forward pass of one image."""
+class _Costs(NamedTuple):
+    """Operations of one image's forward pass: of what stays as it is, and of what is trained."""
+
+    frozen: float
+    trained: float
+
+
+def _costs(recipe: Recipe, schema: AttributeSchema) -> _Costs:
     with torch.device("meta"):
         network = build_network(
             recipe.model,
@@ -78,18 +90,27 @@ def _flops(recipe: Recipe, schema: AttributeSchema) -> float:
             std=(1.0, 1.0, 1.0),
             load_weights=False,
         )
-    return forward_flops(network)
+    features, total = feature_flops(network), forward_flops(network)
+    if not recipe.model.frozen:
+        features = 0
+    return _Costs(0 if recipe.features.cache else features, total - features)
 
 
-def _seconds(recipe: Recipe, table: LabelTable, flops: float, rate: float) -> float:
+def _seconds(recipe: Recipe, table: LabelTable, costs: _Costs, rate: float) -> float:
     """Of all epochs with their validations."""
     options, train_images = recipe.train, len(table.split("train"))
     shown = options.epochs * train_images
     if options.max_steps is not None:
         shown = min(shown, options.max_steps * options.batch_size)
     validations = -(-shown // train_images)
-    seconds = estimate_seconds(flops, shown, trained=True, rate=rate)
-    return seconds + estimate_seconds(flops, validations * len(table.split("val")), trained=False, rate=rate)
+    seconds = estimate_seconds(costs.trained, shown, trained=True, rate=rate)
+    seconds += estimate_seconds(costs.frozen, shown, trained=False, rate=rate)
+    validated = validations * len(table.split("val"))
+    return seconds + estimate_seconds(costs.frozen + costs.trained, validated, trained=False, rate=rate)
+
+
+def _giga(number: float) -> str:
+    return f"{number / 1e9:.0f}" if number >= 1e10 else f"{number / 1e9:.2g}"
 
 
 def _span(seconds: float) -> str:

@@ -140,15 +140,21 @@ class CachedInputs:
 
 
 class FeatureNetwork(nn.Module):
-    """The part of a network that is trained on cached features: its head."""
+    """The part of a network that works on cached features: its head, after the backbone's stages that are trained.
+
+    Its tensors have the names that they have in the network.
+    """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
+        self.backbone = network.backbone if network.backbone.unfrozen else None
         self.head = network.head
         self._grid = network.backbone.grid
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits `[B, ΣC]` of tokens `[B, N, D]`."""
+        """Logits `[B, ΣC]` of what `Network.features` gave."""
+        if self.backbone is not None:
+            tokens = self.backbone.finish(tokens)
         logits: Tensor = self.head(tokens, self._grid)
         return logits
 
@@ -228,7 +234,7 @@ def cached_inputs(
         device=device,
         reporter=reporter,
     )
-    return CachedInputs(store, len(train), views=views, seed=seed, grid=network.backbone.grid)
+    return CachedInputs(store, len(train), views=views, seed=seed, grid=network.backbone.kept.grid)
 
 
 def cached_views(

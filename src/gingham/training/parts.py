@@ -21,7 +21,14 @@ from gingham.models.network import Network, build_network
 from gingham.models.weights import input_statistics
 from gingham.progress import Reporter
 from gingham.storage import sha256_bytes
-from gingham.training.checks import check_boxes, check_composition, check_labels, check_loss, data_fingerprint
+from gingham.training.checks import (
+    check_boxes,
+    check_composition,
+    check_labels,
+    check_loss,
+    check_mixed_tokens,
+    data_fingerprint,
+)
 from gingham.training.ema import WeightAverage
 from gingham.training.groups import parameter_groups
 from gingham.training.inputs import FeatureNetwork, Inputs, PixelInputs, cached_inputs
@@ -44,7 +51,7 @@ class Parts:
         val_table: validation images and targets.
         preprocess: with mean and std filled in.
         network: the whole network, on its device.
-        trained: what is trained: the network, or its head on cached features.
+        trained: what is trained: the network, or what of it works on cached features.
         module: `trained` as the accelerator prepared it.
         optimizer: over the trained parameters, also the loss's own.
         average: of the trained weights, if the recipe says so.
@@ -134,6 +141,7 @@ def prepare(
     network = build_network(recipe.model, table.schema, image_size=preprocess.size, mean=mean, std=std)
     if init is not None:
         start_from(network, init, recipe, table, reporter)
+    check_mixed_tokens(recipe, network)
     network = network.to(accelerator.device)
     weights_hash = network.backbone.weights_hash()
     space = f"{recipe.model.backbone} {weights_hash}"
@@ -148,7 +156,7 @@ def prepare(
     module, optimizer = accelerator.prepare(trained, optimizer)
     # Only now: the accelerator may move the weights to other memory.
     ema = recipe.train.ema
-    average = WeightAverage(changed_tensors(trained, frozen_backbone=recipe.model.frozen), ema) if ema else None
+    average = WeightAverage(changed_tensors(trained, frozen=network.frozen_tensors()), ema) if ema else None
     identity = {
         "recipe": sha256_bytes(recipe.to_yaml().encode()),
         "data": data_fingerprint(train_table, val_table),

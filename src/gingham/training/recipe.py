@@ -30,8 +30,9 @@ _IN_FORCE_WITH: Mapping[str, tuple[str, Any]] = {
     "preprocess.box_margin": ("preprocess.region", "box"),
     "augment.whole_image": ("preprocess.region", "box"),
     "test_time.whole_image": ("preprocess.region", "box"),
-    "model.batchnorm": ("model.frozen", False),
+    "model.unfrozen_stages": ("model.frozen", True),
     "model.query2label": ("model.head", "query2label"),
+    "model.attention_pool": ("model.head", "attention_pool"),
     "model.linear": ("model.head", "linear"),
     "features.views": ("features.cache", True),
     "features.view_seed": ("features.cache", True),
@@ -103,6 +104,10 @@ class Recipe(Options):
 
 _IN_FORCE_IF: Mapping[str, tuple[str, Callable[[Recipe], bool]]] = {
     "data.fold": ("data.folds is set", lambda recipe: recipe.data.folds is not None),
+    "model.batchnorm": (
+        "model.frozen is false or model.unfrozen_stages is more than 0",
+        lambda recipe: not recipe.model.frozen or recipe.model.unfrozen_stages > 0,
+    ),
     "augment.crop_ratio": ("augment.crop_area is set", lambda recipe: recipe.augment.crop_area is not None),
     "augment.erasing_area": ("augment.erasing is more than 0", lambda recipe: recipe.augment.erasing > 0),
     "augment.erasing_ratio": ("augment.erasing is more than 0", lambda recipe: recipe.augment.erasing > 0),

@@ -218,7 +218,7 @@ class _Run:
 
     def _trained_tensors(self) -> dict[str, Tensor]:
         parts = self.parts
-        own = trained_tensors(parts.trained, parts.loss, frozen_backbone=parts.recipe.model.frozen)
+        own = trained_tensors(parts.trained, parts.loss, frozen=parts.network.frozen_tensors())
         return {**own, **(parts.average.tensors() if parts.average else {})}
 
     def _save(self, state: TrainingState) -> None:

@@ -1,6 +1,6 @@
 """The weights that a run takes over: another tagger's, a checkpoint's, its own chosen epoch's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -29,16 +29,14 @@ def named_parameters(trained: nn.Module, loss: nn.Module) -> dict[str, nn.Parame
     return {**dict(trained.named_parameters()), **dict(loss.named_parameters(prefix=_LOSS.removesuffix(".")))}
 
 
-def changed_tensors(trained: nn.Module, *, frozen_backbone: bool) -> dict[str, Tensor]:
-    """What training changes in the network: trained parameters, and buffers where the backbone is not frozen."""
-    frozen = {name for name, parameter in trained.named_parameters() if not parameter.requires_grad}
-    buffers = {name for name, _ in trained.named_buffers()} if frozen_backbone else set()
-    return {name: tensor for name, tensor in trained.state_dict().items() if name not in frozen and name not in buffers}
+def changed_tensors(trained: nn.Module, *, frozen: Collection[str]) -> dict[str, Tensor]:
+    """What training changes in the network: parameters and statistics but those named `frozen`."""
+    return {name: tensor for name, tensor in trained.state_dict().items() if name not in frozen}
 
 
-def trained_tensors(trained: nn.Module, loss: nn.Module, *, frozen_backbone: bool) -> dict[str, Tensor]:
+def trained_tensors(trained: nn.Module, loss: nn.Module, *, frozen: Collection[str]) -> dict[str, Tensor]:
     """`changed_tensors`, and with `loss.` before their names the loss's own."""
-    return {**changed_tensors(trained, frozen_backbone=frozen_backbone), **loss.state_dict(prefix=_LOSS)}
+    return {**changed_tensors(trained, frozen=frozen), **loss.state_dict(prefix=_LOSS)}
 
 
 def load_trained(trained: nn.Module, loss: nn.Module, weights: Mapping[str, Tensor]) -> None:
