@@ -96,8 +96,8 @@ class ModelOptions(Options):
         frozen: keep the backbone as it is, in eval mode; its features may then be cached.
         unfrozen_stages: of a frozen backbone, how many of its last stages are trained after all; cached are then the
             features that go into these.
-        stochastic_depth: probability that a training image skips the backbone's last residual branch, where that is trained; it
-            rises from 0 in the first one (Huang et al. 2016). timm's `drop_path_rate`.
+        stochastic_depth: probability that a training image skips the backbone's last residual branch, where that is
+            trained; it rises from 0 in the first one (Huang et al. 2016). timm's `drop_path_rate`.
         batchnorm: whether running statistics of what is trained go on (`train`) or stay as they are (`eval`).
         query2label: options of that head.
         attention_pool: options of that head.
