@@ -52,6 +52,7 @@ def test_what_is_written_is_read_back_equal(tmp_path: Path) -> None:
     ("members", "message"),
     [
         ([{"name": "a"}, {"name": "A"}], "each member needs a name of its own"),
+        ([{"name": "a"}, {"name": "b"}], "member 'b': the same as 'a', which would count twice"),
         ([{"name": "../a"}], "members.0.name: a name has 1 to 64 letters"),
         ([{"name": ""}], "members.0.name"),
         ([{"name": "a", "set": {"train.epoch": 3}}], "member 'a': unknown field 'train.epoch'; did you mean"),

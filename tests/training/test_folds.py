@@ -127,6 +127,8 @@ def test_what_would_flatter_or_contradict_is_refused(photos: Path, tiny: Tiny, t
     assert "the recipe has data.folds=4" in refused(*_QUICK, "data.folds=4")
     assert "the recipe has data.fold=1" in refused(*_QUICK, "data.folds=3", "data.fold=1")
     assert "are too few for data.folds=40" in refused(*_QUICK, folds=40)
+    assert "65 models: one bundle holds at most 64" in refused(*_QUICK, folds=65)
+    assert "greater than or equal to 2" in refused(*_QUICK, folds=1)
     assert "--init" in str(_raised(lambda: start(photos, tiny(*_QUICK), out, folds=3, init=out)))
 
 
