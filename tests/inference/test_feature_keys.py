@@ -134,4 +134,11 @@ def test_an_image_keeps_its_features_wherever_it_stands(
                 view = inputs._gather(np.array([number * len(train) + place])).numpy().tobytes()
                 assert seen.setdefault((row, number), view) == view
     assert ears.rows == 12 * 2 + 12
+    # Made anew, in another order: a view does not depend on who asked for it first.
+    monkeypatch.setenv("GINGHAM_CACHE", str(tmp_path / "another"))
+    backwards = np.arange(11, -1, -1)
+    inputs = opened(table.take(backwards), table.take([12]), options, ears)
+    for (row, number), view in seen.items():
+        again = inputs._gather(np.array([number * 12 + 11 - row])).float().numpy()
+        np.testing.assert_allclose(again.ravel(), np.frombuffer(view, dtype=np.float32), atol=2e-3)
     assert len(set(seen.values())) == 24, "no two images, and no two views of one, have the same features"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gingham.training import run
 from gingham.training.recipe import Recipe, load_recipe
 
 _HUES = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (50, 70, 210)}
@@ -34,6 +35,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "labels.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([["image", "hue", "tone", "split"], *rows])
     return folder
+
+
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs draw no curves, which is half of the work of a tiny one."""
+    monkeypatch.setattr(run, "plot_curves", lambda columns, path: None)
 
 
 @pytest.fixture

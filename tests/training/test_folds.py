@@ -15,6 +15,7 @@ from gingham.data.options import DataOptions
 from gingham.errors import BundleError, DataError, UserError
 from gingham.evaluation.metrics import evaluate
 from gingham.inference.bundle import open_bundle
+from gingham.inference.join import join_bundles
 from gingham.inference.tagger import Tagger
 from gingham.predictions import Predictions
 from gingham.training.folds import train_folds
@@ -26,6 +27,8 @@ from tests.ears import Ears
 from tests.tiny import StopAt
 
 Tiny = Callable[..., Recipe]
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 _QUICK = ("train.epochs=1", "model.head=linear", "train.choose=last")
 _CACHED = (*_QUICK, "model.frozen=true", "features.cache=true", "features.views=2")
@@ -55,6 +58,8 @@ def test_every_photo_is_predicted_by_the_model_that_has_not_seen_it(photos: Path
     bundle = open_bundle(out)
     assert len(bundle.members) == 3
     assert (bundle.data.folds, bundle.data.fold) == (None, 0)
+    some = join_bundles([out / "fold-0", out / "fold-2"], tmp_path / "some")
+    assert (some.data.folds, some.data.fold) == (None, 0)
     assert f"{metrics.mean_class_accuracy:.4f}" in (out / "best" / "README.md").read_text()
 
 
@@ -76,16 +81,17 @@ class _Counting(Ears):
         return super().bar(description, total)
 
 
-@pytest.mark.parametrize("look", [1, 8])
-def test_a_stopped_one_goes_on_to_the_same(photos: Path, tiny: Tiny, tmp_path: Path, look: int) -> None:
-    """Stopped in the first fold and in the second: three steps, the validation, and the epoch's end are one each."""
-    recipe = tiny(*_CACHED)
+def test_a_stopped_one_goes_on_to_the_same(photos: Path, tiny: Tiny, tmp_path: Path) -> None:
+    """Stopped in the first fold, and when it goes on, in the second: each has steps, validation and the epoch's end."""
+    recipe, out = tiny(*_CACHED), tmp_path / "run"
     undisturbed = start(photos, recipe, tmp_path / "undisturbed", folds=2)
-    out = tmp_path / "run"
     with pytest.raises(Stopped):
-        start(photos, recipe, out, folds=2, stop=StopAt(look))
+        start(photos, recipe, out, folds=2, stop=StopAt(1))
+    assert not (out / "fold-1").exists()
+    with pytest.raises(Stopped):
+        go_on(out, stop=StopAt(8))
+    assert (out / "fold-1").exists()
     assert not (out / "best").exists()
-    assert (out / "fold-1").exists() == (look == 8)
     assert go_on(out) == undisturbed
     ears = Ears()
     assert go_on(out, reporter=ears) == undisturbed
@@ -121,6 +127,8 @@ def test_what_would_flatter_or_contradict_is_refused(photos: Path, tiny: Tiny, t
     assert "the recipe has data.folds=4" in refused(*_QUICK, "data.folds=4")
     assert "the recipe has data.fold=1" in refused(*_QUICK, "data.folds=3", "data.fold=1")
     assert "are too few for data.folds=40" in refused(*_QUICK, folds=40)
+    assert "65 models: one bundle holds at most 64" in refused(*_QUICK, folds=65)
+    assert "greater than or equal to 2" in refused(*_QUICK, folds=1)
     assert "--init" in str(_raised(lambda: start(photos, tiny(*_QUICK), out, folds=3, init=out)))
 
 

@@ -14,6 +14,8 @@ from gingham.training.run import train
 
 Tiny = Callable[..., Recipe]
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 _CACHED = ("model.frozen=true", "features.cache=true", "train.epochs=1", "train.learning_rate=1e-2")
 
 

@@ -83,3 +83,13 @@ def test_what_cannot_be_trained_is_not_shown(photos: Path, tiny: Tiny, tmp_path:
     with pytest.raises(UserError, match=r"mix\.level"):
         augment_preview(photos, tiny("mix.mixup=1", "mix.level=tokens"), tmp_path / "sheet.png")
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_each_member_has_rows_of_its_own(
+    photos: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny("members=[{name: plain}, {name: turned, set: {augment.rotation: 90}}]")
+    cells = _cells(photos, recipe, tmp_path / "sheet.png", monkeypatch, images=2, views=1)
+    captions = [line[0][0].partition(":")[0] for line in cells if line[0] is not None]
+    assert captions == ["plain", "plain", "turned", "turned"]
+    assert not np.array_equal(cells[0][1][1], cells[2][1][1])  # type: ignore[index]

@@ -10,7 +10,7 @@ from gingham.predictions import Predictions, log_mean_probability
 from gingham.progress import Reporter
 from gingham.training.checks import check_composition
 from gingham.training.folder import Origin
-from gingham.training.joint import joint_folder, pinned_recipe, write_joint
+from gingham.training.joint import check_count, joint_folder, pinned_recipe, write_joint
 from gingham.training.recipe import Recipe
 from gingham.training.run import PREDICTIONS
 
@@ -43,6 +43,7 @@ def train_members(
         UserError: a member's recipe, or the data, are wrong: of all members before the first one trains.
         MachineError, Stopped: as `train`.
     """
+    check_count(len(recipe.members))
     for member in recipe.member_recipes().values():
         check_composition(member)
     recipe = pinned_recipe(recipe)

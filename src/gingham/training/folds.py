@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gingham.data.formats import read_labels
+from gingham.data.options import DataOptions
 from gingham.data.table import LabelTable
 from gingham.errors import BundleError, UserError
 from gingham.evaluation.metrics import Metrics
@@ -16,7 +17,7 @@ from gingham.training.checks import check_composition
 from gingham.training.folder import Origin
 from gingham.training.intake import Intake, Rules
 from gingham.training.interrupt import Stop
-from gingham.training.joint import joint_folder, pinned_recipe, write_joint
+from gingham.training.joint import check_count, joint_folder, pinned_recipe, write_joint
 from gingham.training.recipe import Recipe
 from gingham.training.run import PREDICTIONS
 from gingham.training.subrun import finish_run
@@ -32,8 +33,8 @@ def in_folds(recipe: Recipe, folds: int) -> Recipe:
     """The recipe with `data.folds` set, checked for what out-of-fold predictions need.
 
     Raises:
-        UserError: it has another number of folds or says which fold, or an epoch would be chosen on the photos that are
-            then predicted.
+        UserError: it has another number of folds or says which fold, there would be too many models for one bundle, or
+            an epoch would be chosen on the photos that are then predicted.
     """
     if recipe.data.folds not in (None, folds):
         raise UserError(
@@ -50,7 +51,9 @@ def in_folds(recipe: Recipe, folds: int) -> Recipe:
                 f"--folds {folds}: train.choose{of} is {one.train.choose}: the epoch that is best on the photos that "
                 "are then predicted would flatter; set train.choose=last"
             )
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"folds": folds})})
+    check_count(folds * max(1, len(recipe.members)))
+    data = DataOptions.parse({**recipe.data.model_dump(), "folds": folds}, source=f"--folds {folds}")
+    return recipe.model_copy(update={"data": data})
 
 
 def train_folds(

@@ -9,6 +9,7 @@ from typing import Any
 from gingham.data.options import DataOptions
 from gingham.errors import UserError
 from gingham.evaluation.metrics import Metrics, evaluate
+from gingham.inference.bundle import MOST_MEMBERS
 from gingham.inference.join import join_bundles
 from gingham.models.hub import pinned
 from gingham.predictions import Predictions
@@ -18,7 +19,7 @@ from gingham.training.folder import Origin, begin, claim, has_begun, read_origin
 from gingham.training.intake import Rules
 from gingham.training.recipe import Recipe, load_recipe
 
-__all__ = ["joint_folder", "pinned_recipe", "require_same_rules", "write_joint"]
+__all__ = ["check_count", "joint_folder", "pinned_recipe", "require_same_rules", "write_joint"]
 
 
 @contextlib.contextmanager
@@ -60,6 +61,12 @@ def joint_folder(out: Path, recipe: Recipe, origin: Origin, before: Callable[[],
             require_same_rules(out, recorded, origin.intake.rules if origin.intake is not None else Rules())
             start()
         yield start
+
+
+def check_count(models: int) -> None:
+    """Check before anything is trained that one bundle can hold so many models. Raises `UserError` else."""
+    if models > MOST_MEMBERS:
+        raise UserError(f"{models} models: one bundle holds at most {MOST_MEMBERS}; take fewer folds or members")
 
 
 def require_same_rules(out: Path, recorded: Origin, rules: Rules) -> None:

@@ -87,6 +87,9 @@ class Recipe(Options):
             recipes[member.name] = Recipe.parse(values, source=said)
             for field in member.changes:
                 _check_in_force(recipes[member.name], field.strip(), f"{said}, {field}")
+            twin = next(name for name, recipe in recipes.items() if recipe == recipes[member.name])
+            if twin != member.name:
+                raise RecipeError(f"{said}: the same as '{twin}', which would count twice; change it or leave it out")
         return recipes
 
     def to_yaml(self) -> str:
