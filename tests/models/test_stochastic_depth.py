@@ -5,6 +5,7 @@ import torch
 from timm.layers.drop import DropPath
 
 from gingham.errors import RecipeError
+from gingham.models import catalogue
 from gingham.models.catalogue import build_structure
 from gingham.models.network import build_network
 from gingham.models.options import ModelOptions
@@ -26,11 +27,17 @@ def test_it_rises_with_depth_to_what_was_asked_for() -> None:
 
 @pytest.mark.parametrize("name", ["vgg11", "densenet121", "hrnet_w18_small", "ghostnet_100"])
 def test_a_model_without_branches_is_refused(name: str) -> None:
-    """Be it that its class has no such argument, or that it swallows it."""
     with torch.device("meta"):
         build_structure(name, 224)
         with pytest.raises(RecipeError, match=rf"model\.stochastic_depth: '{name}' has no residual branches"):
             build_structure(name, 224, stochastic_depth=0.1)
+
+
+def test_a_model_that_takes_the_number_and_does_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = catalogue._create
+    monkeypatch.setattr(catalogue, "_create", lambda name, drop_path_rate=0.0, **rest: real(name, **rest))
+    with torch.device("meta"), pytest.raises(RecipeError, match="no residual branches"):
+        build_structure("test_vit", 64, stochastic_depth=0.1)
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet"])

@@ -52,7 +52,7 @@ def test_a_given_history_ends_where_patience_does(
     out, ears = tmp_path / "run", Ears()
     metrics = train(photos, tiny("train.epochs=5", "train.patience=2"), out, device="cpu", reporter=ears)
     assert len((out / "history.csv").read_text().splitlines()) == 5
-    assert "training ends early: 2 epochs without a better one (train.patience)" in ears.lines
+    assert "training ends early: no better epoch in the last 2 (train.patience)" in ears.lines
     trained = json.loads((out / "best/config.json").read_text())["trained"]
     assert (trained["epoch"], trained["epochs"], trained["ended_early_after_epoch"]) == (2, 5, 4)
     assert "ended early after epoch: 4" in (out / "best/README.md").read_text()

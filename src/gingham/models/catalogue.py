@@ -74,7 +74,7 @@ def build_structure(name: str, image_size: ImageSize, *, stochastic_depth: float
     require_backbone(name)
     if stochastic_depth:
         model = _build(name, image_size, drop_path_rate=stochastic_depth)
-        # Some models swallow what they do not know.
+        # A constructor may take any argument, and leave it at that.
         if not any(isinstance(module, DropPath) and module.drop_prob for module in model.modules()):
             raise _no_branches(name)
         return model

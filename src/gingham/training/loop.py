@@ -129,9 +129,8 @@ class Fit:
             self.on_epoch(state)
             self.save(state)
             if self.ended_early(state):
-                self.reporter.say(
-                    f"training ends early: {self.options.patience} epochs without a better one (train.patience)"
-                )
+                patience = self.options.patience
+                self.reporter.say(f"training ends early: no better epoch in the last {patience} (train.patience)")
             if self._agree_to_stop():
                 raise Stopped
 
