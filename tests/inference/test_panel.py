@@ -129,7 +129,7 @@ def test_an_image_is_decoded_once_and_alike_looks_share_their_views(
 
 
 def test_a_box_that_some_need_is_missed_once(panel: Tagger, photos: list[Path]) -> None:
-    with pytest.warns(MissingBoxWarning, match="but 1 of its networks were trained on boxes") as caught:
+    with pytest.warns(MissingBoxWarning, match="but a part of this model was trained on boxes") as caught:
         tag(panel, [Item(photo.name, photo) for photo in photos[:9]])
     assert len(caught) == 1
     assert panel.boxed == 1

@@ -303,7 +303,7 @@ class Tagger:
             missing = item.box is None or bool(np.isnan(item.box).all())
             if missing and self.boxed and not self._warned:
                 self._warned = True
-                some = "this model was" if self.boxed == len(self.voters) else f"{self.boxed} of its networks were"
+                some = "this model was" if self.boxed == len(self.voters) else "a part of this model was"
                 warnings.warn(
                     f"{item.id}: no garment box, but {some} trained on boxes: the whole image is used, "
                     "here and wherever a box is missing; give its box (--boxes on the command line)",
