@@ -14,7 +14,8 @@ from gingham.data.formats import read_labels
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
 from gingham.inference.features import FeatureOptions
-from gingham.models.network import Network
+from gingham.models.network import Network, build_network
+from gingham.models.options import ModelOptions
 from gingham.models.tensors import state_hash
 from gingham.progress import Bar, Reporter
 from gingham.training.inputs import CachedInputs, cached_inputs
@@ -142,3 +143,17 @@ def test_an_image_keeps_its_features_wherever_it_stands(
         again = inputs._gather(np.array([number * 12 + 11 - row])).float().numpy()
         np.testing.assert_allclose(again.ravel(), np.frombuffer(view, dtype=np.float32), atol=2e-3)
     assert len(set(seen.values())) == 24, "no two images, and no two views of one, have the same features"
+
+
+def test_where_in_the_backbone_counts(wardrobe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one ViT with one set of weights, whose features have one shape before any of its blocks."""
+    monkeypatch.setenv("GINGHAM_CACHE", str(tmp_path))
+
+    def network(**place: int) -> Network:
+        torch.manual_seed(0)
+        options = {**tiny.MODEL.model_dump(), "backbone": "test_vit", "frozen": True, **place}
+        return build_network(ModelOptions.parse(options), tiny.SCHEMA, image_size=64, mean=tiny.MEAN, std=tiny.STD)
+
+    for place in ({"unfrozen_stages": 1}, {"unfrozen_stages": 2}, {"maps": 2}, {}):
+        assert computed(wardrobe, network=network(**place)) == 17
+        assert computed(wardrobe, network=network(**place)) == 0

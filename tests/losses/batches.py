@@ -7,11 +7,32 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gingham.losses import AttributeLoss, LossOptions, LossValue
+from gingham.losses.functions import LOSSES
 from gingham.schema import UNLABELLED, AttributeSchema
 
 SCHEMA = AttributeSchema.of({"pattern": list("abc"), "sleeve": ["long", "short"], "fit": list("pqrs")})
 COUNTS = torch.tensor([10, 200, 30, 7, 7, 1, 0, 50, 4])
 F64 = torch.float64
+
+
+_EXPLICIT = {"fit": {"p": 0.0, "q": 3.0}, "sleeve": {"short": 0.25}}
+
+OPTIONS = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(sorted(LOSSES)),
+        "gamma": st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+        "alpha": st.sampled_from([0.25, 1.0]),
+        "tau": st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+        "margin": st.sampled_from([0.0, 0.5, 4.0]),
+        "q": st.sampled_from([0.01, 0.7, 1.0]),
+        "class_weights": st.sampled_from(["none", "inverse", "sqrt_inverse", "effective_number", _EXPLICIT]),
+        "beta": st.sampled_from([0.0, 0.9, 0.999]),
+        "deferred_from": st.sampled_from([None, 2]),
+        "attribute_weights": st.sampled_from(["none", "learned", {"fit": 0.5, "pattern": 3.0}]),
+        "label_smoothing": st.sampled_from([0.0, 0.1, 0.5]),
+    }
+)
+"""Everything that the block `loss:` can ask for."""
 
 
 def make_loss(name: str = "cross_entropy", **options: Any) -> AttributeLoss:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gingham.losses import AttributeLoss, LossOptions, LossValue, soft_targets
-from gingham.losses.functions import LOSSES
-from tests.losses.batches import COUNTS, F64, SCHEMA, batches, mixtures, random_logits
+from tests.losses.batches import COUNTS, F64, OPTIONS, SCHEMA, batches, mixtures, random_logits
 from tests.losses.reference import total_loss
 
 
@@ -33,28 +32,9 @@ class _Drawn(NamedTuple):
         return list(torch.autograd.grad(self.value(free, soft).total, [free, *self.loss.parameters()]))
 
 
-_EXPLICIT = {"fit": {"p": 0.0, "q": 3.0}, "sleeve": {"short": 0.25}}
-
-_OPTIONS = st.fixed_dictionaries(
-    {
-        "name": st.sampled_from(sorted(LOSSES)),
-        "gamma": st.sampled_from([0.0, 0.5, 1.0, 2.0]),
-        "alpha": st.sampled_from([0.25, 1.0]),
-        "tau": st.sampled_from([0.0, 0.5, 1.0, 2.0]),
-        "margin": st.sampled_from([0.0, 0.5, 4.0]),
-        "q": st.sampled_from([0.01, 0.7, 1.0]),
-        "class_weights": st.sampled_from(["none", "inverse", "sqrt_inverse", "effective_number", _EXPLICIT]),
-        "beta": st.sampled_from([0.0, 0.9, 0.999]),
-        "deferred_from": st.sampled_from([None, 2]),
-        "attribute_weights": st.sampled_from(["none", "learned", {"fit": 0.5, "pattern": 3.0}]),
-        "label_smoothing": st.sampled_from([0.0, 0.1, 0.5]),
-    }
-)
-
-
 @st.composite
 def _drawn(draw: st.DrawFn) -> _Drawn:
-    loss = AttributeLoss(LossOptions.parse(draw(_OPTIONS)), SCHEMA, COUNTS, dtype=F64)
+    loss = AttributeLoss(LossOptions.parse(draw(OPTIONS)), SCHEMA, COUNTS, dtype=F64)
     if loss.log_variances is not None:
         with torch.no_grad():
             loss.log_variances.copy_(torch.tensor([draw(st.floats(-2, 2)) for _ in SCHEMA.sizes], dtype=F64))
@@ -160,7 +140,7 @@ def test_linear_in_the_target(drawn: _Drawn, share: float, seed: int) -> None:
 
 
 @settings(deadline=None, max_examples=100)
-@given(_OPTIONS, batches(), st.integers(0, 2))
+@given(OPTIONS, batches(), st.integers(0, 2))
 def test_integers_and_their_one_hot_rows_give_the_same(
     options: dict[str, object], batch: tuple[Tensor, Tensor], epoch: int
 ) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from gingham.progress import Reporter
 from gingham.training import loop, run
 from gingham.training.intake import Rules
 from gingham.training.interrupt import Stop
+from gingham.training.measure import predict_validation
 from gingham.training.optim import learning_rate_at
 from gingham.training.parts import prepare
 from gingham.training.recipe import Recipe
@@ -127,6 +128,7 @@ def _made_of(photos: Path, recipe: Recipe, out: Path) -> dict[str, Any]:
     """What a run is made of, before its first step."""
     run = _Run(out, prepare(photos, recipe, None, Rules(), "cpu", Reporter(), lambda intake: None))
     made = run.parts
+    one = replace(made, val_table=made.val_table.take([0]))
     network = made.network.train()
     modules = list(network.modules())
     fit = run.loop(Stop())
@@ -153,7 +155,7 @@ def _made_of(photos: Path, recipe: Recipe, out: Path) -> dict[str, Any]:
         "own": [name for name, _ in made.loss.named_parameters()],
         "groups": [(len(group["params"]), group["lr_scale"]) for group in made.optimizer.param_groups],
         # Last, as it sets the network to evaluation.
-        "measured": _digest(run.tagger().predict(made.val_table.take([0])).logits),
+        "measured": _digest(predict_validation(one, from_features=False).logits),
     }
 
 

@@ -100,17 +100,6 @@ def test_the_bundle_is_the_run(photos: Path, tiny: Tiny, tmp_path: Path) -> None
     np.testing.assert_allclose(again.numpy(), logits, atol=1e-4)
 
 
-def test_features_of_another_cut_are_not_taken(photos: Path, tiny: Tiny, tmp_path: Path) -> None:
-    """Where both cuts give tokens of one shape."""
-    vit = ("model.backbone=test_vit", *_ONE_VIEW, "model.frozen=true", "train.epochs=1", "features.cache=true")
-    losses = []
-    for stages in (1, 2, 1):
-        out = tmp_path / str(len(losses))
-        train(photos, tiny(*vit, f"model.unfrozen_stages={stages}"), out, device="cpu")
-        losses.append(_losses(out))
-    assert losses[0] == losses[2] != losses[1]
-
-
 def test_tokens_at_the_cut_are_mixed_and_class_tokens_refused(photos: Path, tiny: Tiny, tmp_path: Path) -> None:
     mixed = (*_CACHED, "mix.cutmix=1", "mix.level=tokens", "train.epochs=1")
     train(photos, tiny(*_RESNET, *mixed), tmp_path / "resnet", device="cpu")

@@ -53,10 +53,11 @@ def focal(logits: Tensor, schema: AttributeSchema, options: "LossOptions", count
 
 
 def balanced_softmax(logits: Tensor, schema: AttributeSchema, options: "LossOptions", counts: Tensor) -> Tensor:
-    """Logit adjustment: cross-entropy of `z + τ log π` with the classes' frequencies π (Menon et al. 2021, eq. 10).
+    """Logit adjustment: cross-entropy of `z + τ log π` with the classes' frequencies π.
 
-    With τ = 1 it is the balanced softmax of Ren et al. (2020, section 3.1): the logits learn what speaks for a class
-    besides its frequency, and predict as if all classes were equally frequent.
+    It is the logit adjusted softmax cross-entropy of Menon et al. (2021, arXiv:2007.07314). With τ = 1 it is the
+    balanced softmax of Ren et al. (2020, arXiv:2007.10740): the logits learn what speaks for a class besides its
+    frequency, and predict as if all classes were equally frequent.
 
     Args:
         logits: `[B, ΣC]`; half precision is taken to float32 first.
@@ -103,7 +104,7 @@ def ldam(logits: Tensor, schema: AttributeSchema, options: "LossOptions", counts
 def generalised_cross_entropy(
     logits: Tensor, schema: AttributeSchema, options: "LossOptions", counts: Tensor
 ) -> Tensor:
-    """Generalised cross-entropy: `(1 - p_c^q) / q` (Zhang & Sabuncu 2018, eq. 6).
+    """Generalised cross-entropy: `(1 - p_c^q) / q` (Zhang & Sabuncu 2018, arXiv:1805.07836: L_q).
 
     A label that the model finds unlikely pulls less than in cross-entropy, which is its limit for q → 0; with q = 1 it
     is half of the mean absolute error, which noise in the labels hardly moves.

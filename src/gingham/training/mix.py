@@ -71,7 +71,7 @@ def draw_mixing(options: MixOptions, seed: int, step: int, count: int, grid: tup
     """Draw how the images of one step are mixed.
 
     Every image gets another one as its partner: the next in a random circle. The share lambda comes from Beta(alpha,
-    alpha) (MixUp: Zhang et al. 2018, eq. 1). CutMix (Yun et al. 2019, eq. 2) pastes a rectangle with sides
+    alpha) (MixUp: Zhang et al. 2018). CutMix (Yun et al. 2019, eq. 2) pastes a rectangle with sides
     sqrt(1 - lambda) of the image's, its centre anywhere, cut off at the edge; lambda then becomes the share of cells
     that were really kept.
 
