@@ -10,27 +10,29 @@ import pytest
 import torch
 
 from gingham.data.augment import Augment
+from gingham.data.decode import decode
 from gingham.data.formats import read_labels
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
+from gingham.data.test_time import TestTime
 from gingham.inference.features import FeatureOptions
 from gingham.models.network import Network, build_network
 from gingham.models.options import ModelOptions
 from gingham.models.tensors import state_hash
 from gingham.progress import Bar, Reporter
-from gingham.training.inputs import CachedInputs, cached_inputs
+from gingham.training.inputs import CachedInputs, cached_inputs, cached_views
 from tests import tiny
 
 
 class Counting(Reporter):
-    """Adds up how many rows are computed."""
+    """Adds up how many rows of features are computed."""
 
     def __init__(self) -> None:
         self.rows = 0
 
     @contextlib.contextmanager
     def bar(self, description: str, total: int) -> Iterator[Bar]:
-        self.rows += total
+        self.rows += total if description == "features" else 0
         yield Bar()
 
 
@@ -157,3 +159,29 @@ def test_where_in_the_backbone_counts(wardrobe: Path, tmp_path: Path, monkeypatc
     for place in ({"unfrozen_stages": 1}, {"unfrozen_stages": 2}, {"maps": 2}, {}):
         assert computed(wardrobe, network=network(**place)) == 17
         assert computed(wardrobe, network=network(**place)) == 0
+
+
+def test_mirror_images_are_shared_with_evaluation(
+    wardrobe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An even chance of a mirror image and nothing else: two views, which training and test-time views both know."""
+    monkeypatch.setenv("GINGHAM_CACHE", str(tmp_path))
+    table, options, ears = read_labels(wardrobe), FeatureOptions(cache=True, views=4), Counting()
+    train, val, network = table.take(np.arange(6)), table.take(np.arange(6, 9)), tiny.network()
+    inputs = opened(train, val, options, ears, network=network, augment=Augment(resize=None, horizontal_flip=0.5))
+    assert ears.rows == 2 * 6 + 3
+    preprocess = tiny.preprocess()
+    for row in range(6):
+        page = preprocess.apply(decode(train.path(row)), None)
+        for number, shown in enumerate((page, page[:, ::-1])):
+            features = network.features(torch.from_numpy(shown.copy()[None]))
+            np.testing.assert_allclose(
+                inputs._gather(np.array([6 * number + row])).numpy(), features.detach().numpy(), rtol=2e-3, atol=2e-3
+            )
+    space = state_hash(network.backbone.state_dict())
+    shown = {"workers": 1, "device": torch.device("cpu"), "reporter": ears}
+    cached_views(network, space, table.take(np.arange(9)), preprocess, TestTime(flip=True), options, **shown)
+    assert ears.rows == 2 * 9, "only the mirror images of the validation images were new"
+    uneven = Augment(resize=None, horizontal_flip=0.25)
+    opened(train, val, options, ears, network=network, augment=uneven)
+    assert ears.rows == 2 * 9 + 4 * 6

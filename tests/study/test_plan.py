@@ -29,6 +29,17 @@ def test_the_reports_questions_come_along() -> None:
     assert wanted <= set(builtin_studies())
 
 
+def test_a_run_may_start_from_another_recipe(study_file: Write, tmp_path: Path) -> None:
+    other = load_recipe("laptop", ["train.epochs=2"])
+    other.write(tmp_path / "other.yaml")
+    file = study_file(runs={"plain": {}, "other": {"recipe": "other.yaml", "loss.tau": 0.5}})
+    plan = load_plan(str(file))
+    # The study's own `set` comes on top of it, and then the run's changes.
+    assert plan.recipes["other"].loss == other.loss.model_copy(update={"tau": 0.5})
+    assert plan.recipes["other"].model.maps == other.model.maps
+    assert plan.recipes["other"].train.epochs == 2
+
+
 def test_each_training_has_its_seed_and_fold(study_file: Write) -> None:
     plan = load_plan(str(study_file()))
     assert list(plan.recipes) == ["plain", "focal"]

@@ -75,6 +75,12 @@ class Augment(Options):
         crops = self.resize is not None or self.crop_area is not None
         return crops or self.trivial_augment or any(0 < chance < 1 for chance in chances) or any(changes)
 
+    @property
+    def only_mirrors(self) -> bool:
+        """Whether a view is the evaluation view or its mirror image, with equal chances."""
+        still = self.model_copy(update={"horizontal_flip": 0.0})
+        return self.horizontal_flip == 0.5 and self.whole_image == 0 and not still.varies
+
 
 def check_augment(augment: Augment, preprocess: Preprocess) -> None:
     """Check that views can be cut out.

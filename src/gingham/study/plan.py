@@ -22,6 +22,9 @@ __all__ = ["Plan", "StudyFile", "load_plan"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=+-]{0,79}")
 _OF_THE_STUDY = {"train.seed": "seeds", "data.folds": "folds", "data.fold": "folds"}
+_START = "recipe"
+"""What names, among the changes of a run, the recipe that it starts from."""
+
 _UNFIT = re.compile(r"[^A-Za-z0-9_.+-]+")
 
 
@@ -34,7 +37,7 @@ class StudyFile(Options):
         folds: into how many the labelled photos are dealt; each photo is predicted by the model that has not seen it.
         seeds: each run is trained with each of them.
         set: changes for all runs, `dotted.field: value`.
-        runs: name -> further changes of one run.
+        runs: name -> further changes of one run; `recipe: NAME|FILE` among them starts it from another recipe.
         grid: `dotted.field: [values]`; one more run for each combination, named after its values.
     """
 
@@ -109,11 +112,12 @@ def load_plan(
     folds = folds or file.folds
     runs = _runs(file, source)
     shared = [*map(_as_change, file.changes.items()), *changes]
-    recipe = str(folder / file.recipe) if Path(file.recipe).suffix in {".yaml", ".yml", ".json"} else file.recipe
-    recipes = {
-        run: _recipe(f"{source}, run '{run}'", recipe, [*shared, *map(_as_change, own.items())], folds)
-        for run, own in runs.items()
-    }
+    recipes = {}
+    for run, own in runs.items():
+        fields = dict(own)
+        recipe = _place(fields.pop(_START, file.recipe), folder)
+        what = f"{source}, run '{run}'"
+        recipes[run] = _recipe(what, recipe, [*shared, *map(_as_change, fields.items())], folds)
     return Plan(source, file.baseline, folds, file.seeds, seeds, recipes, runs)
 
 
@@ -150,6 +154,12 @@ def _points(grid: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
             raise RecipeError(f"grid: two combinations would be called '{name}'; write them out under runs")
         points[name] = point
     return points
+
+
+def _place(recipe: Any, folder: Path) -> str:
+    """A built-in recipe's name as it is, a file's relative to the study file."""
+    name = str(recipe)
+    return str(folder / name) if Path(name).suffix in {".yaml", ".yml", ".json"} else name
 
 
 def _recipe(what: str, recipe: str, changes: Sequence[str], folds: int) -> Recipe:

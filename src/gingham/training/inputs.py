@@ -33,6 +33,8 @@ __all__ = [
 
 Indices = npt.NDArray[np.int64]
 
+_MIRRORED = "mirrored"
+
 
 class Inputs(Protocol):
     """Two sources of batches, addressed by row of the training or validation table.
@@ -203,27 +205,32 @@ def cached_inputs(
         UserError: the features do not fit the cache's limit.
         MachineError: the disk refuses.
     """
-    # Views that cannot differ are made once.
-    views = options.views if augment.varies else 1
-    count = views * len(train)
+    plain_keys, val_keys = content_keys(train, preprocess, workers), content_keys(val, preprocess, workers)
     numbers = content_numbers(train, workers)
+    # Views that cannot differ are made once. An even chance of a mirror image, and nothing else, is both views: those
+    # that evaluation knows too, and that other folds have for their validation.
+    mirrors = augment.only_mirrors and options.views > 1
+    views = 2 if mirrors else options.views if augment.varies else 1
+    count = views * len(train)
 
     def pixels(position: int) -> npt.NDArray[np.uint8]:
+        number, row = divmod(position, len(train))
         if position >= count:
             row = position - count
             return preprocess.apply(decode(val.path(row), max_pixels=max_pixels), box_of(val, row))
-        number, row = divmod(position, len(train))
-        rng = rng_for(options.view_seed, number, numbers[row])
         image = decode(train.path(row), max_pixels=max_pixels)
+        if mirrors:
+            page = preprocess.apply(image, box_of(train, row))
+            return np.ascontiguousarray(page[:, ::-1]) if number else page
+        rng = rng_for(options.view_seed, number, numbers[row])
         return view(image, box_of(train, row), preprocess, augment, rng)
 
-    keys = [
-        f"{content} {augment.model_dump_json()} {options.view_seed} {number}"
-        for contents in [content_keys(train, preprocess, workers)]
-        for number in range(views)
-        for content in contents
-    ]
-    keys += content_keys(val, preprocess, workers)
+    if mirrors:
+        keys = plain_keys + [f"{content} {_MIRRORED}" for content in plain_keys]
+    else:
+        drawn = f"{augment.model_dump_json()} {options.view_seed}"
+        keys = [f"{content} {drawn} {number}" for number in range(views) for content in plain_keys]
+    keys += val_keys
     store = backbone_features(
         network,
         space,
@@ -273,8 +280,8 @@ def cached_views(
         for region in regions:
             for mirrored in (False, True) if test_time.flip else (False,):
                 seen.append((row, region, mirrored))
-                same = region == plain and not mirrored
-                keys.append(content if same else f"{content} {region}" + " mirrored" * mirrored)
+                shown = content if region == plain else f"{content} {region}"
+                keys.append(f"{shown} {_MIRRORED}" if mirrored else shown)
         counts.append(len(seen) - sum(counts))
 
     def pixels(position: int) -> npt.NDArray[np.uint8]:
