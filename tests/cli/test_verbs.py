@@ -152,6 +152,7 @@ def test_help_names_every_verb(gingham: Call, arguments: list[str]) -> None:
         "predict",
         "submit",
         "compare",
+        "study",
         "push",
         "pull",
         "info",

@@ -1,6 +1,7 @@
 """Residual branches that are skipped at random."""
 
 import pytest
+import timm
 import torch
 from timm.layers.drop import DropPath
 
@@ -23,6 +24,14 @@ def test_it_rises_with_depth_to_what_was_asked_for() -> None:
     expected = [rate for block in range(1, 6) for rate in [block * 0.1] * 2]
     assert _rates(model) == pytest.approx(expected)
     assert _rates(build_structure("test_vit", 64)) == []
+
+
+def test_none_is_none_where_timm_has_a_default() -> None:
+    name, size = "swin_tiny_patch4_window7_224", 224
+    with torch.device("meta"):
+        assert max(_rates(timm.create_model(name))) == pytest.approx(0.1)
+        assert not any(_rates(build_structure(name, size)))
+        assert max(_rates(build_structure(name, size, stochastic_depth=0.3))) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("name", ["vgg11", "densenet121", "hrnet_w18_small", "ghostnet_100"])

@@ -65,7 +65,8 @@ def build_structure(name: str, image_size: ImageSize, *, stochastic_depth: float
     Args:
         name: of the backbone.
         image_size: what models with a fixed size (position embeddings, windows) are built for.
-        stochastic_depth: probability of skipping the last residual branch; without effect in eval mode.
+        stochastic_depth: probability of skipping the last residual branch; without effect in eval mode. 0 is none, also
+            where timm has a default (Swin: 0.1).
 
     Raises:
         RecipeError: unknown backbone, or one that cannot be built for that size or without pooling, or has no branches
@@ -75,10 +76,18 @@ def build_structure(name: str, image_size: ImageSize, *, stochastic_depth: float
     if stochastic_depth:
         model = _build(name, image_size, drop_path_rate=stochastic_depth)
         # A constructor may take any argument, and leave it at that.
-        if not any(isinstance(module, DropPath) and module.drop_prob for module in model.modules()):
+        if not any(branch.drop_prob for branch in _branches(model)):
             raise _no_branches(name)
         return model
-    return _build(name, image_size)
+    model = _build(name, image_size)
+    # Not every constructor would take a 0.
+    for branch in _branches(model):
+        branch.drop_prob = 0.0
+    return model
+
+
+def _branches(model: nn.Module) -> list[DropPath]:
+    return [module for module in model.modules() if isinstance(module, DropPath)]
 
 
 def _build(name: str, image_size: ImageSize, **further: Any) -> nn.Module:
