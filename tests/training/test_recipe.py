@@ -10,7 +10,7 @@ from gingham.training.builtin import builtin_recipes, recipe_text
 from gingham.training.recipe import Recipe, load_recipe
 
 
-@pytest.mark.parametrize("name", ["clothing-cc0", "laptop", "report", "wardrobe"])
+@pytest.mark.parametrize("name", builtin_recipes())
 def test_a_built_in_recipe_is_complete_and_commented(name: str) -> None:
     text = recipe_text(name)
     assert text.startswith("# ")
@@ -27,7 +27,8 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def test_the_list_names_every_file() -> None:
-    assert set(builtin_recipes()) == {"clothing-cc0", "laptop", "report", "wardrobe"}
+    names = {"best", "clothing-cc0", "laptop", "laptop-best", "laptop-report", "report", "wardrobe"}
+    assert set(builtin_recipes()) == names
     assert all(purpose.endswith(".") for purpose in builtin_recipes().values())
 
 

