@@ -67,7 +67,7 @@ def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"neither a bundle \(no config.json\) nor a run"):
         bundle_path(tmp_path)
     (tmp_path / "recipe.yaml").write_text("")
-    with pytest.raises(BundleError, match=r"without a finished epoch.*--resume"):
+    with pytest.raises(BundleError, match=r"a run that has no model yet.*--resume"):
         bundle_path(tmp_path)
 
 

@@ -7,6 +7,7 @@ from timm.layers.drop import DropPath
 
 from gingham.errors import RecipeError
 from gingham.models import catalogue
+from gingham.models.backbone import Backbone
 from gingham.models.catalogue import build_structure
 from gingham.models.network import build_network
 from gingham.models.options import ModelOptions
@@ -71,3 +72,19 @@ def test_evaluation_knows_nothing_of_it(schema: AttributeSchema, name: str) -> N
     assert torch.equal(with_depth.eval()(pixels), without.eval()(pixels))
     with_depth.train()
     assert not torch.equal(with_depth(pixels), with_depth(pixels)), "while training, two passes skip other branches"
+
+
+@torch.no_grad()
+def test_of_a_backbone_that_is_frozen_in_part_it_is_in_the_rest() -> None:
+    """test_vit's last two blocks are trained: 0.4 and 0.5, but the frozen ones before have none in force."""
+    backbone = Backbone(build_structure("test_vit", 64, stochastic_depth=0.5), 64, frozen=True, unfrozen_stages=2)
+    for parameter in backbone.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    in_force = [item.drop_prob for item in backbone.modules() if isinstance(item, DropPath) and item.training]
+    assert in_force == pytest.approx([0.4, 0.4, 0.5, 0.5])
+    images = torch.randn(8, 3, 64, 64)
+    kept = backbone.begin(images)
+    assert torch.equal(backbone.begin(images), kept), "what a cache keeps"
+    assert not torch.equal(backbone.finish(kept), backbone.finish(kept))
+    backbone.eval()
+    assert torch.equal(backbone.finish(kept), backbone.finish(kept))

@@ -64,19 +64,17 @@ def test_the_interval_of_a_difference_against_a_bootstrap_written_anew() -> None
     assert row.difference is not None
     assert row.difference.ci95 is not None
     rng = np.random.default_rng(9)
+    labels = [[(one.predictions.targets, one.predictions.predicted) for one in run.values()] for run in (base, other)]
     gains = []
     for _ in range(1500):
         drawn = rng.integers(120, size=120)
-        seeds = [[_recall(one, drawn) for one in system.values()] for system in (base, other)]
+        seeds = [[_recall(truth[drawn], guess[drawn]) for truth, guess in run] for run in labels]
         gains.append(np.mean(seeds[1]) - np.mean(seeds[0]))
     assert row.difference.ci95 == pytest.approx(np.quantile(gains, [0.025, 0.975]), abs=0.012)
     assert row.difference.difference == pytest.approx(np.mean(gains), abs=0.005)
 
 
-def _recall(one: Repeat, drawn: np.ndarray) -> float:
-    predictions = one.predictions
-    assert predictions.targets is not None
-    truth, guess = predictions.targets[drawn], predictions.predicted[drawn]
+def _recall(truth: np.ndarray, guess: np.ndarray) -> float:
     rates = [
         (guess[truth[:, k] == c, k] == c).mean()
         for k, size in enumerate(SMALL.sizes)

@@ -38,9 +38,15 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+def curves() -> None:
+    """For a test whose runs draw their curves."""
+
+
+@pytest.fixture(autouse=True)
+def _no_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs draw no curves, which is half of the work of a tiny one."""
-    monkeypatch.setattr(run, "plot_curves", lambda columns, path: None)
+    if "curves" not in request.fixturenames:
+        monkeypatch.setattr(run, "plot_curves", lambda columns, path: None)
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from gingham.errors import BundleError
+from gingham.inference.bundle import open_bundle
 from gingham.tensors import load_tensors
 from gingham.training.interrupt import Stopped
 from gingham.training.recipe import Recipe
@@ -50,6 +52,8 @@ def test_a_run_that_takes_its_last_epoch_resumes_to_the_same_bits(photos: Path, 
     undisturbed = train(photos, recipe, tmp_path / "undisturbed", device="cpu")
     with pytest.raises(Stopped):
         train(photos, recipe, tmp_path / "stopped", device="cpu", stop=StopAt(8))
+    with pytest.raises(BundleError, match="a run that has no model yet"):
+        open_bundle(tmp_path / "stopped")
     assert resume(tmp_path / "stopped", device="cpu") == undisturbed
     mine, theirs = (load_tensors(tmp_path / name / "best/model.safetensors") for name in ("stopped", "undisturbed"))
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)

@@ -81,7 +81,12 @@ def test_it_goes_into_a_checkpoint_beside_the_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [("model.backbone=test_resnet",), ("model.frozen=true", "features.cache=true", "features.views=2")]
+    "changes",
+    [
+        ("model.backbone=test_resnet",),
+        ("model.frozen=true", "features.cache=true", "features.views=2"),
+        ("model.backbone=test_resnet", "model.frozen=true", "model.unfrozen_stages=1", "features.cache=true"),
+    ],
 )
 def test_a_resumed_run_averages_to_the_same_bits(
     photos: Path, tiny: Tiny, tmp_path: Path, changes: tuple[str, ...]

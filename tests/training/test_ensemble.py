@@ -23,8 +23,6 @@ from tests.tiny import StopAt
 
 Tiny = Callable[..., Recipe]
 
-pytestmark = pytest.mark.usefixtures("no_curves")
-
 _MEMBERS = "members=[{name: vit}, {name: small, set: {model.backbone: test_resnet, train.seed: 3}}]"
 _QUICK = ("train.epochs=2", "model.head=linear", _MEMBERS)
 

@@ -28,8 +28,6 @@ from tests.tiny import StopAt
 
 Tiny = Callable[..., Recipe]
 
-pytestmark = pytest.mark.usefixtures("no_curves")
-
 _QUICK = ("train.epochs=1", "model.head=linear", "train.choose=last")
 _CACHED = (*_QUICK, "model.frozen=true", "features.cache=true", "features.views=2")
 
@@ -101,14 +99,19 @@ def test_a_stopped_one_goes_on_to_the_same(photos: Path, tiny: Tiny, tmp_path: P
 
 
 def test_members_in_folds(photos: Path, tiny: Tiny, tmp_path: Path) -> None:
-    recipe = tiny(*_CACHED, "members=[{name: a}, {name: b, set: {train.seed: 1}}]")
+    """Each with views of its own."""
+    recipe = tiny(*_CACHED, "test_time.flip=true", "members=[{name: a}, {name: b, set: {test_time.scales: [1, 1.5]}}]")
     start(photos, recipe, tmp_path / "run", folds=2)
-    assert len(open_bundle(tmp_path / "run").members) == 4
+    views = [(member.test_time.flip, member.test_time.scales) for member in open_bundle(tmp_path / "run").members]
+    assert views == [(True, (1.0,)), (True, (1.0, 1.5))] * 2
     assert len(open_bundle(tmp_path / "run" / "fold-1").members) == 2
     joint = Predictions.from_parquet(tmp_path / "run" / "fold-1" / "predictions-val.parquet")
     found = Predictions.from_parquet(tmp_path / "run" / "predictions-oof.parquet")
     rows = [found.ids.index(name) for name in joint.ids]
     np.testing.assert_array_equal(found.logits[rows], joint.logits)
+    held_out = read_labels(photos, DataOptions(folds=2, fold=1)).split("val")
+    again = Tagger.load(tmp_path / "run" / "fold-1").predict(held_out)
+    np.testing.assert_allclose(again.logits, joint.logits, atol=1e-5)
 
 
 def test_what_would_flatter_or_contradict_is_refused(photos: Path, tiny: Tiny, tmp_path: Path) -> None:

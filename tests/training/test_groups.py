@@ -16,6 +16,7 @@ from gingham.schema import AttributeSchema
 from gingham.tensors import load_tensors
 from gingham.training.checks import check_composition
 from gingham.training.groups import parameter_groups
+from gingham.training.inputs import FeatureNetwork
 from gingham.training.interrupt import Stopped
 from gingham.training.optim import build_optimizer, set_learning_rate
 from gingham.training.options import TrainOptions
@@ -29,8 +30,8 @@ _SCHEMA = AttributeSchema.of({"hue": ["red", "blue"], "tone": ["dark", "light"]}
 _HEAD = {"width": 16, "ffn": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
 
 
-def _network(backbone: str = "test_vit", *, frozen: bool = False) -> Network:
-    plain = {"backbone": backbone, "weights": "none", "frozen": frozen, "query2label": _HEAD}
+def _network(backbone: str = "test_vit", **options: Any) -> Network:
+    plain = {"backbone": backbone, "weights": "none", "query2label": _HEAD, **options}
     half = (0.5, 0.5, 0.5)
     return build_network(ModelOptions.parse(plain), _SCHEMA, image_size=64, mean=half, std=half)
 
@@ -92,13 +93,17 @@ def test_the_backbones_rate_alone_makes_two_groups() -> None:
 
 
 def test_layers_that_are_frozen_count_but_have_no_group() -> None:
-    network = _network()
-    network.backbone.requires_grad_(False)
-    network.backbone.model.get_submodule("blocks.4").requires_grad_(True)
-    scales = _by_name(network, _groups(network, layer_decay=0.1), "lr_scale")
-    of_backbone = {name: scale for name, scale in scales.items() if name.startswith("backbone.")}
-    assert all(name.startswith("backbone.model.blocks.4.") for name in of_backbone)
-    assert list(of_backbone.values()) == pytest.approx([0.01] * len(of_backbone))
+    """The last two of test_vit's six blocks are trained, and the norm after them; r = 0.5, d = 0.1."""
+    network = _network(frozen=True, unfrozen_stages=2)
+    trained = FeatureNetwork(network)
+    options = TrainOptions.parse({"layer_decay": 0.1, "backbone_rate": 0.5})
+    for module in (network, trained):
+        scales = _by_name(network, parameter_groups(module, network.backbone, nn.Module(), options), "lr_scale")
+        of_backbone = {name.removeprefix("backbone.model."): scale for name, scale in scales.items() if "model" in name}
+        assert {name.split(".")[0] for name in of_backbone} == {"blocks", "norm"}
+        for name, scale in of_backbone.items():
+            assert scale == pytest.approx(0.5 * (0.01 if name.startswith("blocks.4.") else 0.1), rel=1e-12), name
+        assert {scale for name, scale in scales.items() if name.startswith("head.")} == {1.0}
 
 
 def test_biases_norms_queries_and_positions_do_not_decay() -> None:
@@ -179,6 +184,7 @@ def test_what_a_frozen_backbone_cannot_do_is_refused(tiny: Tiny, change: str) ->
     with pytest.raises(UserError, match=rf"{field} is 0\..*nothing of the backbone is trained; set it to [01], or"):
         check_composition(tiny("model.frozen=true", change))
     check_composition(tiny(change))
+    check_composition(tiny("model.frozen=true", "model.unfrozen_stages=1", change))
 
 
 def test_groups_resume_to_the_same_bits(photos: Path, tiny: Tiny, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from gingham.training.run import train
 
 Tiny = Callable[..., Recipe]
 
-pytestmark = pytest.mark.usefixtures("no_curves")
-
 _CACHED = ("model.frozen=true", "features.cache=true", "train.epochs=1", "train.learning_rate=1e-2")
+
+_RESNET = ("model.backbone=test_resnet", "test_time.flip=true", "test_time.scales=[1, 1.5]")
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +36,14 @@ def boxed(photos: Path) -> Path:
         (),
         ("test_time.flip=true",),
         ("preprocess.region=box", "test_time.whole_image=true", "test_time.flip=true", "test_time.scales=[1, 0.5]"),
+        ("model.maps=2", *_RESNET),
+        ("model.unfrozen_stages=1", "train.ema=0.8", *_RESNET),
     ],
 )
 def test_cached_features_give_the_tagger_s_predictions(
     boxed: Path, tiny: Tiny, tmp_path: Path, changes: tuple[str, ...]
 ) -> None:
+    """All cases share one cache, of one backbone each two or three: each finds its own features there."""
     recipe = tiny(*_CACHED, *changes)
     train(boxed, recipe, tmp_path / "images")
     train(boxed, recipe, tmp_path / "features", from_features=True)

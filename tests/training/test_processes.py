@@ -40,7 +40,11 @@ def _record(data: Path, recipe: Recipe, folder: Path, processes: int) -> dict[st
     [
         ("test_resnet", ["loss.attribute_weights=learned"]),
         ("test_vit", ["mix.mixup=1", "mix.cutmix=1", "mix.mode=element"]),
-        ("test_vit", ["train.layer_decay=0.8", "train.decayed=weights", "train.repeat_rare=0.9", "train.max_steps=50"]),
+        pytest.param(
+            "test_vit",
+            ["train.layer_decay=0.8", "train.decayed=weights", "train.repeat_rare=0.9", "train.max_steps=50"],
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             "test_resnet",
             ["model.frozen=true", "model.unfrozen_stages=2", "features.cache=true"],

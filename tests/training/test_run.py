@@ -37,6 +37,7 @@ def _history(run: Path) -> list[list[str]]:
     return [line.split(",")[:-1] for line in (run / "history.csv").read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("curves")
 def test_a_run_holds_all_that_it_promises(photos: Path, tiny: Tiny, tmp_path: Path) -> None:
     out = tmp_path / "run"
     recipe = tiny("train.epochs=12", "train.learning_rate=3e-3", "train.warmup_steps=5")

@@ -20,8 +20,6 @@ from tests.ears import Ears
 
 Tiny = Callable[..., Recipe]
 
-pytestmark = pytest.mark.usefixtures("no_curves")
-
 _QUICK = ("train.epochs=1", "model.head=linear")
 
 

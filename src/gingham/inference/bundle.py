@@ -125,9 +125,7 @@ def bundle_path(model: Path) -> Path:
     if (model / "best" / "config.json").is_file():
         return model / "best"
     if (model / "recipe.yaml").is_file():
-        raise BundleError(
-            f"{model}: a run without a finished epoch: it has no best model yet; go on with train --resume"
-        )
+        raise BundleError(f"{model}: a run that has no model yet; go on with train --resume")
     if not model.exists():
         hint = (
             f"; from the Hub: gingham pull {model} --out FOLDER"

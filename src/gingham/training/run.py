@@ -29,7 +29,7 @@ from gingham.training.checks import require_same_recipe
 from gingham.training.ema import without_averages
 from gingham.training.folder import CHECKPOINTS, Origin, begin, claim, read_origin, require_unused
 from gingham.training.generators import gather_generators, restore_generators
-from gingham.training.history import EventWriter, chosen_epoch, columns, write_history
+from gingham.training.history import EventWriter, best_epoch, chosen_epoch, columns, write_history
 from gingham.training.intake import Intake, Rules
 from gingham.training.interrupt import Stop
 from gingham.training.loop import Fit
@@ -243,21 +243,21 @@ class _Run:
         parts.accelerator.wait_for_everyone()
 
     def _after_epoch(self, state: TrainingState) -> None:
-        parts, choose = self.parts, self.parts.recipe.train.choose
-        row = state.history[-1]
-        chosen = row is chosen_epoch(state.history, choose)
+        parts, row = self.parts, state.history[-1]
+        # The last epoch, where that is chosen, is written when it is measured.
+        best = parts.recipe.train.choose == "best" and row is best_epoch(state.history)
         require_finite(self._trained_tensors(), step=state.step)
         if not parts.accelerator.is_main_process:
             return
         write_history(self.out / "history.csv", state.history)
         self.events.add(row)
         rate = "-" if row.val_mean_class_accuracy is None else f"{row.val_mean_class_accuracy:.4f}"
-        mark = " (best so far)" if chosen and choose == "best" else ""
+        mark = " (best so far)" if best else ""
         parts.reporter.say(
             f"epoch {row.epoch}/{parts.recipe.train.epochs}: loss {row.train_loss:.4f}, validation: "
             f"loss {row.val_loss:.4f}, mean class accuracy {rate}{mark}; {row.seconds:.0f} s"
         )
-        if chosen:
+        if best:
             with parts.average.in_force() if parts.average else nullcontext():
                 self._write_best(state, metrics=None)
 
