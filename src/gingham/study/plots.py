@@ -68,7 +68,7 @@ def _dots(axes: Axes, figures: Mapping[str, Figure], baseline: str) -> None:
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     axes.set_ylim(-0.6, len(figures) - 0.4)
-    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.locator_params(axis="x", nbins=6)
     axes.grid(True, axis="x", color=_FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
