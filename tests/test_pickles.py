@@ -44,7 +44,7 @@ try:
 except Stopped:
     codes["stopped"] = 0
 call("resume", "train", "--resume", "--out", out / "run")
-call("cached", "train", "--data", data, "--recipe", "laptop", "--out", out / "cached", "--init", out / "run",
+call("cached", "train", "--data", data, "--recipe", "laptop-report", "--out", out / "cached", "--init", out / "run",
      *(f"--set={change}" for change in [*small, "features.views=1", "train.epochs=1"]))
 call("evaluate", "evaluate", out / "run", "--data", data, "--predictions", out / "a.parquet")
 call("compare", "compare", out / "a.parquet", out / "a.parquet")

@@ -27,6 +27,6 @@ def test_mistakes_are_said_in_a_line(refused: Callable[..., str], wardrobe: Path
         *base, "--recipe", "laptop", "--out", sheet, "--set", "augment.rotatoin=3"
     )
     crops = ["--set", "augment.crop_area=[0.5, 1]"]
-    assert "set augment.resize=null" in refused(*base, "--recipe", "laptop", "--out", sheet, *crops)
+    assert "set augment.resize=null" in refused(*base, "--recipe", "laptop-report", "--out", sheet, *crops)
     assert "no such" in refused("augment-preview", "--data", tmp_path / "none", "--recipe", "laptop", "--out", sheet)
     assert not sheet.exists()

@@ -79,7 +79,7 @@ def test_info_lists_the_members_and_their_views(gingham: Call, pair: Path, model
     assert "test_resnet" in text
     _, single, _ = gingham("info", models[1], "--json")
     assert json.loads(single)["views"] == "4 views: box and whole image, plain and mirrored"
-    _, recipe, _ = gingham("info", "laptop", "--json")
+    _, recipe, _ = gingham("info", "laptop-report", "--json")
     assert json.loads(recipe)["views"] == "1 view: whole image"
 
 
