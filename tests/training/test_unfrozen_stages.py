@@ -8,17 +8,20 @@ import pytest
 import torch
 
 from gingham import Tagger
-from gingham.data.decode import decode
+from gingham.audit.label_errors import pooled_features
+from gingham.data.decode import MAX_PIXELS, decode
 from gingham.data.formats import read_labels
 from gingham.errors import RecipeError, UserError
 from gingham.inference.bundle import open_bundle
+from gingham.progress import Reporter
 from gingham.tensors import load_tensors
 from gingham.training import estimate
 from gingham.training.estimate import warn_if_slow
-from gingham.training.interrupt import Stop, Stopped
+from gingham.training.interrupt import Stopped
 from gingham.training.recipe import Recipe
 from gingham.training.run import resume, train
 from tests.ears import Ears
+from tests.tiny import StopAt
 
 Tiny = Callable[..., Recipe]
 
@@ -26,15 +29,6 @@ _STAGES = ("model.frozen=true", "model.unfrozen_stages=2", "train.learning_rate=
 _RESNET = ("model.backbone=test_resnet", *_STAGES)
 _CACHED = ("features.cache=true", "features.views=2")
 _ONE_VIEW = ("augment.resize=null", "augment.horizontal_flip=0", "model.query2label.dropout=0")
-
-
-class _StopAt(Stop):
-    def __init__(self, look: int) -> None:
-        self._looks = look
-
-    def asked(self) -> bool:
-        self._looks -= 1
-        return self._looks <= 0
 
 
 def _weights(run: Path) -> dict[str, torch.Tensor]:
@@ -78,7 +72,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(photos: Path, tiny: Tiny, tmp_pa
     recipe = tiny(*_STAGES, *_CACHED, f"model.backbone={backbone}", "train.epochs=3")
     train(photos, recipe, tmp_path / "whole", device="cpu")
     with pytest.raises(Stopped):
-        train(photos, recipe, tmp_path / "cut", device="cpu", stop=_StopAt(5))
+        train(photos, recipe, tmp_path / "cut", device="cpu", stop=StopAt(5))
     torch.manual_seed(99)
     resume(tmp_path / "cut", device="cpu")
     whole, cut = _weights(tmp_path / "whole"), _weights(tmp_path / "cut")
@@ -89,15 +83,23 @@ def test_a_stopped_run_goes_on_to_the_same_bits(photos: Path, tiny: Tiny, tmp_pa
 def test_the_bundle_is_the_run(photos: Path, tiny: Tiny, tmp_path: Path) -> None:
     train(photos, tiny(*_RESNET, *_CACHED), tmp_path / "run", device="cpu")
     bundle = open_bundle(tmp_path / "run")
-    assert bundle.model.unfrozen_stages == 2
+    assert bundle.only.model.unfrozen_stages == 2
     network = bundle.network()
     assert not network.training
     table = read_labels(photos).split("val")
     logits = Tagger.load(tmp_path / "run").predict(table).logits
-    rows = [bundle.preprocess.apply(decode(table.path(row)), None) for row in range(len(table))]
+    rows = [bundle.only.preprocess.apply(decode(table.path(row)), None) for row in range(len(table))]
+    pixels = torch.from_numpy(np.stack(rows))
     with torch.no_grad():
-        again = network(torch.from_numpy(np.stack(rows)))
+        again = network(pixels)
+        tokens = network.backbone.finish(network.features(pixels))
     np.testing.assert_allclose(again.numpy(), logits, atol=1e-4)
+    # An audit looks at the last map, not at what goes into the stages.
+    pooled = pooled_features(
+        bundle, table, workers=1, max_pixels=MAX_PIXELS, device=torch.device("cpu"), reporter=Reporter()
+    )
+    expected = torch.cat([tokens.mean(dim=1), tokens.amax(dim=1)], dim=1)
+    np.testing.assert_allclose(pooled, expected.numpy(), atol=1e-2)
 
 
 def test_tokens_at_the_cut_are_mixed_and_class_tokens_refused(photos: Path, tiny: Tiny, tmp_path: Path) -> None:

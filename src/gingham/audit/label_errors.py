@@ -20,6 +20,7 @@ from gingham.errors import UserError
 from gingham.inference.bundle import Bundle
 from gingham.inference.cached import backbone_features, box_of, content_keys
 from gingham.inference.features import FeatureOptions, FeatureStore
+from gingham.models.backbone import Backbone
 from gingham.progress import Reporter
 from gingham.schema import Attribute
 
@@ -36,7 +37,7 @@ _PENALTY = 0.1
 """Strength of the L2 penalty. Measured on the wardrobe: half or three times as much changes little."""
 
 _LISTED = 100
-_CHUNK = 256
+_CHUNK = 64
 
 
 def require_cleanlab() -> None:
@@ -78,7 +79,7 @@ def pooled_features(
         device=device,
         reporter=reporter,
     )
-    return _pooled(store)
+    return _pooled(store, network.backbone, device)
 
 
 def label_errors(
@@ -177,9 +178,12 @@ def _confident_learning(
     return np.asarray(likely, dtype=np.bool_), np.asarray(scores, dtype=np.float64)
 
 
-def _pooled(store: FeatureStore) -> Floats:
+@torch.inference_mode()
+def _pooled(store: FeatureStore, backbone: Backbone, device: torch.device) -> Floats:
     parts = []
     for start in range(0, len(store), _CHUNK):
-        tokens = store.gather(np.arange(start, min(start + _CHUNK, len(store)))).astype(np.float32)
-        parts.append(np.concatenate([tokens.mean(axis=1), tokens.max(axis=1)], axis=1))
+        kept = torch.from_numpy(store.gather(np.arange(start, min(start + _CHUNK, len(store)))))
+        # What is kept may be what goes into the backbone's last stages.
+        tokens = backbone.finish(kept.to(device).float())
+        parts.append(torch.cat([tokens.mean(dim=1), tokens.amax(dim=1)], dim=1).cpu().numpy())
     return np.concatenate(parts)
