@@ -27,7 +27,7 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def test_the_list_names_every_file() -> None:
-    assert set(builtin_recipes()) == {"clothing-cc0", "laptop", "report", "wardrobe"}
+    assert set(builtin_recipes()) == {"clothing-cc0", "laptop", "laptop-report", "report", "wardrobe"}
     assert all(purpose.endswith(".") for purpose in builtin_recipes().values())
 
 
