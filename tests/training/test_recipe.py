@@ -10,7 +10,7 @@ from gingham.training.builtin import builtin_recipes, recipe_text
 from gingham.training.recipe import Recipe, load_recipe
 
 
-@pytest.mark.parametrize("name", ["clothing-cc0", "laptop", "report", "wardrobe"])
+@pytest.mark.parametrize("name", ["clothing-cc0", "laptop", "laptop-report", "report", "wardrobe"])
 def test_a_built_in_recipe_is_complete_and_commented(name: str) -> None:
     text = recipe_text(name)
     assert text.startswith("# ")
