@@ -61,10 +61,11 @@ def test_every_photo_is_predicted_by_the_model_that_has_not_seen_it(photos: Path
     assert f"{metrics.mean_class_accuracy:.4f}" in (out / "best" / "README.md").read_text()
 
 
-def test_folds_share_cached_features(photos: Path, tiny: Tiny, tmp_path: Path) -> None:
+def test_folds_share_cached_features(photos: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """36 photos in two views each and the evaluation view, however many folds."""
+    monkeypatch.setenv("GINGHAM_CACHE", str(tmp_path / "cache"))
     ears = _Counting()
-    train_folds(photos, tiny(*_CACHED, "features.view_seed=17"), tmp_path / "run", 3, reporter=ears, from_features=True)
+    train_folds(photos, tiny(*_CACHED), tmp_path / "run", 3, reporter=ears, from_features=True)
     assert ears.computed == 36 * 3
     found = Predictions.from_parquet(tmp_path / "run" / "predictions-oof.parquet")
     assert found.source["computed_from"] == "cached features"
