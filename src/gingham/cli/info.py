@@ -118,19 +118,9 @@ def _describe(subject: str, schema_name: str | None) -> dict[str, Any]:
 
 def _member_facts(member: "Member", schema: "AttributeSchema") -> dict[str, Any]:
     """Of one network: what it is, how it looks at images, and its parameters."""
-    import torch
+    from gingham.models.network import outline, parameter_table
 
-    from gingham.models.network import build_network, parameter_table
-
-    with torch.device("meta"):
-        network = build_network(
-            member.model,
-            schema,
-            image_size=member.preprocess.size,
-            mean=(0.0, 0.0, 0.0),
-            std=(1.0, 1.0, 1.0),
-            load_weights=False,
-        )
+    network = outline(member.model, schema, member.preprocess.size)
     parts = dict(parameter_table(network))
     return {
         "backbone": member.model.backbone,

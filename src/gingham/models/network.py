@@ -10,7 +10,7 @@ from gingham.models.options import ModelOptions
 from gingham.models.weights import Channels, load_backbone
 from gingham.schema import AttributeSchema
 
-__all__ = ["Network", "build_network", "parameter_table"]
+__all__ = ["Network", "build_network", "outline", "parameter_table"]
 
 
 class Network(nn.Module):
@@ -83,9 +83,6 @@ def build_network(
 ) -> Network:
     """Build the network of a recipe or bundle.
 
-    Under `torch.device("meta")` with `load_weights=False` it takes neither time nor memory: enough to count
-    parameters and operations.
-
     Args:
         options: the block `model:`.
         schema: what the logits mean.
@@ -115,6 +112,17 @@ def build_network(
         name=options.backbone,
     )
     return Network(backbone, build_head(options, backbone.width, schema, backbone.grid), mean, std)
+
+
+def outline(options: ModelOptions, schema: AttributeSchema, image_size: ImageSize) -> Network:
+    """The network without numbers, on the meta device: free, and enough to count parameters and operations.
+
+    Raises:
+        RecipeError: as `build_network`.
+    """
+    blank = (0.0, 0.0, 0.0)
+    with torch.device("meta"):
+        return build_network(options, schema, image_size=image_size, mean=blank, std=blank, load_weights=False)
 
 
 def parameter_table(network: Network) -> list[tuple[str, int]]:

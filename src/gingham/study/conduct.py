@@ -17,7 +17,7 @@ from gingham.study.record import read_record, require_goes_on, write_record
 from gingham.study.results import Row
 from gingham.training.folder import CHECKPOINTS, claim
 from gingham.training.folds import out_of_fold
-from gingham.training.intake import Rules
+from gingham.training.intake import DEFAULT_RULES, Rules
 from gingham.training.interrupt import Stop
 from gingham.training.parts import check_run
 from gingham.training.recipe import Recipe
@@ -26,8 +26,6 @@ from gingham.training.subrun import finish_run
 
 __all__ = ["conduct"]
 
-_DEFAULT_RULES = Rules()
-
 
 def conduct(
     plan: Plan,
@@ -35,7 +33,7 @@ def conduct(
     out: Path,
     *,
     only: Sequence[str] = (),
-    rules: Rules = _DEFAULT_RULES,
+    rules: Rules = DEFAULT_RULES,
     device: str = "auto",
     reporter: Reporter | None = None,
     stop: Stop | None = None,

@@ -10,7 +10,7 @@ from gingham.data.formats import read_labels
 from gingham.data.table import LabelTable
 from gingham.inference.tagger import choose_device
 from gingham.models.cost import feature_flops, forward_flops
-from gingham.models.network import build_network
+from gingham.models.network import outline
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 from gingham.training.recipe import Recipe
@@ -81,15 +81,7 @@ class _Costs(NamedTuple):
 
 
 def _costs(recipe: Recipe, schema: AttributeSchema) -> _Costs:
-    with torch.device("meta"):
-        network = build_network(
-            recipe.model,
-            schema,
-            image_size=recipe.preprocess.size,
-            mean=(0.0, 0.0, 0.0),
-            std=(1.0, 1.0, 1.0),
-            load_weights=False,
-        )
+    network = outline(recipe.model, schema, recipe.preprocess.size)
     features, total = feature_flops(network), forward_flops(network)
     if not recipe.model.frozen:
         features = 0

@@ -15,7 +15,7 @@ from gingham.predictions import Predictions
 from gingham.progress import Reporter
 from gingham.training.checks import check_composition
 from gingham.training.folder import Origin
-from gingham.training.intake import Intake, Rules
+from gingham.training.intake import DEFAULT_RULES, Intake, Rules
 from gingham.training.interrupt import Stop
 from gingham.training.joint import check_count, joint_folder, pinned_recipe, write_joint
 from gingham.training.recipe import Recipe
@@ -25,8 +25,6 @@ from gingham.training.subrun import finish_run
 __all__ = ["OUT_OF_FOLD", "in_folds", "out_of_fold", "train_folds"]
 
 OUT_OF_FOLD = "predictions-oof.parquet"
-
-_DEFAULT_RULES = Rules()
 
 
 def in_folds(recipe: Recipe, folds: int) -> Recipe:
@@ -62,7 +60,7 @@ def train_folds(
     out: Path,
     folds: int,
     *,
-    rules: Rules = _DEFAULT_RULES,
+    rules: Rules = DEFAULT_RULES,
     device: str = "auto",
     reporter: Reporter | None = None,
     stop: Stop | None = None,

@@ -12,7 +12,7 @@ from gingham.data.table import LabelTable
 from gingham.errors import BundleError, DataError, ImageError
 from gingham.progress import Reporter
 
-__all__ = ["LEAKS", "Intake", "Leaks", "Rules", "take_in"]
+__all__ = ["DEFAULT_RULES", "LEAKS", "Intake", "Leaks", "Rules", "take_in"]
 
 Leaks = Literal["drop", "keep", "error"]
 
@@ -35,6 +35,9 @@ class Rules:
 
     leaks: Leaks = "drop"
     skip_unreadable: float | None = None
+
+
+DEFAULT_RULES = Rules()
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,13 @@ from gingham.progress import Reporter
 from gingham.training.checks import require_same_recipe
 from gingham.training.folder import read_origin, require_unused
 from gingham.training.folds import train_folds
-from gingham.training.intake import Rules
+from gingham.training.intake import DEFAULT_RULES, Rules
 from gingham.training.interrupt import Stop
 from gingham.training.recipe import Recipe, load_recipe
 from gingham.training.run import resume, train
 from gingham.training.subrun import finish_run
 
 __all__ = ["go_on", "start"]
-
-_DEFAULT_RULES = Rules()
 
 
 def start(
@@ -26,7 +24,7 @@ def start(
     *,
     folds: int | None = None,
     init: Path | None = None,
-    rules: Rules = _DEFAULT_RULES,
+    rules: Rules = DEFAULT_RULES,
     device: str = "auto",
     reporter: Reporter | None = None,
     stop: Stop | None = None,
@@ -65,7 +63,7 @@ def go_on(
     if origin.folds is None and not own.members:
         return resume(out, data=data, recipe=recipe, device=device, reporter=reporter, stop=stop)
     require_same_recipe(out, own, recipe)
-    rules = origin.intake.rules if origin.intake is not None else _DEFAULT_RULES
+    rules = origin.intake.rules if origin.intake is not None else DEFAULT_RULES
     data = data or origin.data
     if origin.folds is not None:
         return train_folds(data, own, out, origin.folds, rules=rules, device=device, reporter=reporter, stop=stop)

@@ -30,7 +30,7 @@ from gingham.training.ema import without_averages
 from gingham.training.folder import CHECKPOINTS, Origin, begin, claim, read_origin, require_unused
 from gingham.training.generators import gather_generators, restore_generators
 from gingham.training.history import EventWriter, best_epoch, chosen_epoch, columns, write_history
-from gingham.training.intake import Intake, Rules
+from gingham.training.intake import DEFAULT_RULES, Intake, Rules
 from gingham.training.interrupt import Stop
 from gingham.training.loop import Fit
 from gingham.training.measure import predict_validation
@@ -44,7 +44,6 @@ __all__ = ["PREDICTIONS", "is_main_process", "resume", "train"]
 PREDICTIONS = "predictions-val.parquet"
 """A run's predictions of its validation images, in its folder."""
 
-_DEFAULT_RULES = Rules()
 _OLD_RULES = Rules(leaks="keep")
 """Of runs that began before anything was left out."""
 
@@ -58,7 +57,7 @@ def train(
     out: Path,
     *,
     init: Path | None = None,
-    rules: Rules = _DEFAULT_RULES,
+    rules: Rules = DEFAULT_RULES,
     device: str = "auto",
     reporter: Reporter | None = None,
     stop: Stop | None = None,

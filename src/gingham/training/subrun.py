@@ -13,7 +13,7 @@ from gingham.progress import Reporter
 from gingham.training.checks import require_same_recipe
 from gingham.training.ensemble import train_members
 from gingham.training.folder import Origin, has_begun, read_origin
-from gingham.training.intake import Intake, Rules
+from gingham.training.intake import DEFAULT_RULES, Intake, Rules
 from gingham.training.interrupt import Stop
 from gingham.training.joint import require_same_rules
 from gingham.training.measure import FROM_FEATURES
@@ -21,8 +21,6 @@ from gingham.training.recipe import Recipe, load_recipe
 from gingham.training.run import PREDICTIONS, resume, train
 
 __all__ = ["finish_run"]
-
-_DEFAULT_RULES = Rules()
 
 
 def _nothing() -> None: ...
@@ -34,7 +32,7 @@ def finish_run(
     recipe: Recipe,
     *,
     init: Path | None = None,
-    rules: Rules = _DEFAULT_RULES,
+    rules: Rules = DEFAULT_RULES,
     device: str = "auto",
     reporter: Reporter | None = None,
     stop: Stop | None = None,
