@@ -1,10 +1,12 @@
 """`gingham study` as a user types it. What a study does is tested in tests/study."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
+from gingham.predictions import Predictions
 from gingham.training.builtin import builtin_studies
 from tests.study.conftest import tiny_study
 from tests.training import conftest as training
@@ -46,3 +48,22 @@ def test_mistakes_are_one_line(refused: Refused, wardrobe: Path, tmp_path: Path)
         "study", "loss", "--data", wardrobe, "--out", tmp_path / "out", "--only", "focal"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_unreadable_images_are_left_out_when_asked(
+    gingham: Call, refused: Refused, photos: Path, tmp_path: Path
+) -> None:
+    data, out = shutil.copytree(photos, tmp_path / "data") / "labels.csv", tmp_path / "out"
+    (data.parent / "04.png").write_bytes(b"no picture")
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tiny_study(seeds=[0]), sort_keys=False))
+    arguments = ("study", tmp_path / "mine.yaml", "--data", data, "--out", out, "--only", "plain", "--device", "cpu")
+    message = refused(*arguments)
+    assert "04.png" in message
+    assert "--skip-unreadable" in message
+    assert not out.exists()
+    code, _, stderr = gingham(*arguments, "--skip-unreadable")
+    assert code == 0, stderr
+    found = Predictions.from_parquet(out / "predictions" / "plain-seed-0.parquet")
+    assert len(found) == 35
+    assert "04.png" not in found.ids
+    assert "began with --leaks drop --skip-unreadable 0.1, not --leaks drop" in refused(*arguments)

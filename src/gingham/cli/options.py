@@ -22,6 +22,7 @@ __all__ = [
     "out_folder",
     "out_path",
     "out_path_ending",
+    "rules_options",
     "speed_options",
 ]
 
@@ -121,6 +122,25 @@ def speed_options(function: _F) -> _F:
         "--deterministic",
         is_flag=True,
         help="The same image gives the same bits here, in Python and in evaluation: one at a time, on one thread.",
+    )(function)
+
+
+def rules_options(function: _F) -> _F:
+    """`--leaks` and `--skip-unreadable`: which images are let into training."""
+    function = click.option(
+        "--skip-unreadable",
+        type=click.FloatRange(0, 1),
+        is_flag=False,
+        flag_value=0.1,
+        metavar="[SHARE]",
+        help="Leave unreadable images out, up to this share of them; 0.1 if none is given. Else a single one is an "
+        "error.",
+    )(function)
+    return click.option(
+        "--leaks",
+        type=click.Choice(["drop", "keep", "error"]),
+        help="Training copies of photos that are also in val or test: leave them out (drop, the default), keep or "
+        "error.",
     )(function)
 
 

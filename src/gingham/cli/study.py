@@ -1,10 +1,11 @@
 """`gingham study`."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from gingham.cli.options import device_option, file_path, out_folder
+from gingham.cli.options import device_option, file_path, out_folder, rules_options
 
 __all__ = ["command"]
 
@@ -25,6 +26,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--seeds", callback=_seeds, metavar="0,1,2", help="Train with these seeds, not the study's.")
 @click.option("--folds", type=click.IntRange(2), metavar="K", help="Deal the photos into so many folds.")
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field in all runs; repeatable.")
+@rules_options
 @device_option
 def command(
     study: str | None,
@@ -34,6 +36,8 @@ def command(
     seeds: tuple[int, ...] | None,
     folds: int | None,
     changes: tuple[str, ...],
+    leaks: Literal["drop", "keep", "error"] | None,
+    skip_unreadable: float | None,
     device: str,
 ) -> int:
     """Train many recipes that differ in little, with folds and seeds, and compare them in one table.
@@ -52,6 +56,7 @@ def command(
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings
     from gingham.study.conduct import conduct
     from gingham.study.plan import load_plan
+    from gingham.training.intake import Rules
     from gingham.training.interrupt import Stopped, stop_on_signals
 
     reporter = ConsoleReporter()
@@ -59,7 +64,8 @@ def command(
     plan = load_plan(study, changes=changes, seeds=seeds, folds=folds)
     try:
         with stop_on_signals() as stop:
-            conduct(plan, data, out, only=only, device=device, reporter=reporter, stop=stop)
+            rules = Rules(leaks or "drop", skip_unreadable)
+            conduct(plan, data, out, only=only, rules=rules, device=device, reporter=reporter, stop=stop)
     except Stopped:
         reporter.say("stopped; the same command goes on")
         return stop.exit_code

@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from gingham.cli.options import device_option, file_path, out_folder
+from gingham.cli.options import device_option, file_path, out_folder, rules_options
 
 __all__ = ["command"]
 
@@ -26,19 +26,7 @@ __all__ = ["command"]
     "not seen it.",
 )
 @click.option("--init", type=file_path, metavar="MODEL", help="Start from this tagger's weights.")
-@click.option(
-    "--leaks",
-    type=click.Choice(["drop", "keep", "error"]),
-    help="Training copies of photos that are also in val or test: leave them out (drop, the default), keep or error.",
-)
-@click.option(
-    "--skip-unreadable",
-    type=click.FloatRange(0, 1),
-    is_flag=False,
-    flag_value=0.1,
-    metavar="[SHARE]",
-    help="Leave unreadable images out, up to this share of them; 0.1 if none is given. Else a single one is an error.",
-)
+@rules_options
 @click.option("--resume", "going_on", is_flag=True, help="Go on with the run in --out from its last checkpoint.")
 @device_option
 def command(

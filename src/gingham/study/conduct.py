@@ -48,7 +48,7 @@ def conduct(
         data: folder or table of labelled photos.
         out: the study's folder: new, empty, or one in which this study began with the same or fewer runs and seeds.
         only: names of the runs to train now; none = all. The table has whatever is done.
-        rules: which images are left out.
+        rules: which images are left out; the same as when the study began.
         device: `auto`, `cpu`, `cuda` or `mps`.
         reporter: hears of progress.
         stop: how the study hears that it shall stop.
@@ -66,7 +66,7 @@ def conduct(
         raise UserError(f"{plan.source}: no run '{unknown[0]}'; there are {', '.join(plan.recipes)}")
     record = read_record(out)
     if record is not None:
-        require_goes_on(record, out, data, plan)
+        require_goes_on(record, out, data, plan, rules)
     results = {run: finished(out, run) for run in plan.recipes}
     chosen = [run for run in plan.recipes if not only or run in only]
     work = [(run, seed) for seed in plan.seeds for run in chosen if seed not in results[run]]
@@ -76,7 +76,7 @@ def conduct(
         with _named(plan, run):
             _check(plan.recipes[run], data, rules, device, inner)
     with claim(out):
-        plan = write_record(out, data, plan, record)
+        plan = write_record(out, data, plan, rules, record)
         rows = write_outputs(out, plan, results)
         with reporter.bar("study", len(work) * plan.folds) as inner.outer:
             for run, seed in work:

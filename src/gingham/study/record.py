@@ -1,7 +1,7 @@
 """What a study's folder says it is, so that it goes on as it began."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -11,7 +11,8 @@ from gingham.options import load_yaml
 from gingham.storage import is_in_work, write_text
 from gingham.study.plan import Plan
 from gingham.training.checks import require_same_recipe
-from gingham.training.joint import pinned_recipe
+from gingham.training.intake import Rules
+from gingham.training.joint import pinned_recipe, require_same_rules
 from gingham.training.recipe import Recipe
 
 __all__ = ["Record", "read_record", "require_goes_on", "write_record"]
@@ -21,16 +22,17 @@ _FILE = "study.yaml"
 
 @dataclass(frozen=True)
 class Record:
-    """A study as it was when it was last called: data, the study file's own seeds, and each run's whole recipe."""
+    """A study as it was when it was last called: data, the study file's own seeds, what is left out, and recipes."""
 
     data: str
     baseline: str
     folds: int
     seeds: tuple[int, ...]
+    rules: Rules
     recipes: Mapping[str, Recipe]
 
 
-def write_record(out: Path, data: Path, plan: Plan, record: Record | None) -> Plan:
+def write_record(out: Path, data: Path, plan: Plan, rules: Rules, record: Record | None) -> Plan:
     """Write `study.yaml`, and return the plan as it stands there.
 
     What `model.weights: hub` stands for is settled once, so that all seeds and folds start from the same weights.
@@ -39,6 +41,7 @@ def write_record(out: Path, data: Path, plan: Plan, record: Record | None) -> Pl
         out: the study's folder.
         data: its data.
         plan: what shall be done.
+        rules: which images are left out.
         record: what stood there before.
 
     Raises:
@@ -52,6 +55,7 @@ def write_record(out: Path, data: Path, plan: Plan, record: Record | None) -> Pl
         "baseline": plan.baseline,
         "folds": plan.folds,
         "seeds": list(plan.file_seeds),
+        "images": asdict(rules),
         "recipes": {run: recipe.model_dump(mode="json", by_alias=True) for run, recipe in recipes.items()},
     }
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
@@ -77,8 +81,9 @@ def read_record(out: Path) -> Record | None:
             str(run): Recipe.parse(values, source=f"{file}, run '{run}'", error=BundleError)
             for run, values in plain["recipes"].items()
         }
+        rules = Rules.from_json(plain["images"])
         seeds = tuple(int(seed) for seed in plain["seeds"])
-        return Record(str(plain["data"]), str(plain["baseline"]), int(plain["folds"]), seeds, recipes)
+        return Record(str(plain["data"]), str(plain["baseline"]), int(plain["folds"]), seeds, rules, recipes)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise BundleError(f"{file}: damaged; start the study again with a new --out") from None
 
@@ -88,7 +93,7 @@ def _ours(path: Path) -> bool:
     return path.name == ".lock" or is_in_work(path)
 
 
-def require_goes_on(record: Record, out: Path, data: Path, plan: Plan) -> None:
+def require_goes_on(record: Record, out: Path, data: Path, plan: Plan, rules: Rules) -> None:
     """Check that a plan only adds runs and seeds to a study that has begun.
 
     Raises:
@@ -102,6 +107,7 @@ def require_goes_on(record: Record, out: Path, data: Path, plan: Plan) -> None:
             raise UserError(f"{out}: {what} is {now} now and was {then} when the study began: {way_out}")
     if gone := sorted(set(record.seeds) - set(plan.file_seeds)):
         raise UserError(f"{out}: seed {gone[0]} is no longer in {plan.source}: {way_out}")
+    require_same_rules(out, record.rules, rules)
     for run, recipe in record.recipes.items():
         if run not in plan.recipes:
             raise UserError(f"{out}: run '{run}' is no longer in {plan.source}: {way_out}")

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 import gingham
 from gingham.errors import BundleError, UserError
 from gingham.storage import is_in_work, machine_errors, read_json, recover, write_json
-from gingham.training.intake import Intake
+from gingham.training.intake import Intake, Rules
 from gingham.training.recipe import Recipe
 
 __all__ = ["CHECKPOINTS", "Origin", "begin", "claim", "has_begun", "read_origin", "require_unused"]
@@ -36,6 +36,11 @@ class Origin:
     init: Path | None
     intake: Intake | None
     folds: int | None = None
+
+    @property
+    def rules(self) -> Rules | None:
+        """By which images were left out, if that was asked."""
+        return None if self.intake is None else self.intake.rules
 
 
 def has_begun(out: Path) -> bool:

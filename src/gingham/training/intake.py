@@ -1,7 +1,7 @@
 """Which images a run may use: those that can be read, and of photos that also judge the result no training copies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -36,6 +36,13 @@ class Rules:
     leaks: Leaks = "drop"
     skip_unreadable: float | None = None
 
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> "Rules":
+        """From plain values. Raises `KeyError`, `TypeError` or `ValueError` for what is none."""
+        if plain["leaks"] not in LEAKS:
+            raise ValueError(plain["leaks"])
+        return cls(plain["leaks"], None if plain["skip_unreadable"] is None else float(plain["skip_unreadable"]))
+
 
 DEFAULT_RULES = Rules()
 
@@ -58,8 +65,7 @@ class Intake:
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json`."""
         return {
-            "leaks": self.rules.leaks,
-            "skip_unreadable": self.rules.skip_unreadable,
+            **asdict(self.rules),
             "copies": dict(self.copies),
             "unreadable": dict(self.unreadable),
         }
@@ -67,10 +73,7 @@ class Intake:
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> "Intake":
         """What `to_json` gave. Raises `KeyError`, `TypeError` or `ValueError` for anything else."""
-        if plain["leaks"] not in LEAKS:
-            raise ValueError(plain["leaks"])
-        share = None if plain["skip_unreadable"] is None else float(plain["skip_unreadable"])
-        return cls(Rules(plain["leaks"], share), dict(plain["unreadable"]), dict(plain["copies"]))
+        return cls(Rules.from_json(plain), dict(plain["unreadable"]), dict(plain["copies"]))
 
     def require_same(self, recorded: "Intake", out: Path) -> None:
         """Check that a run that goes on uses the images that it began with.

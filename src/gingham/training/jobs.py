@@ -63,7 +63,7 @@ def go_on(
     if origin.folds is None and not own.members:
         return resume(out, data=data, recipe=recipe, device=device, reporter=reporter, stop=stop)
     require_same_recipe(out, own, recipe)
-    rules = origin.intake.rules if origin.intake is not None else DEFAULT_RULES
+    rules = origin.rules or DEFAULT_RULES
     data = data or origin.data
     if origin.folds is not None:
         return train_folds(data, own, out, origin.folds, rules=rules, device=device, reporter=reporter, stop=stop)

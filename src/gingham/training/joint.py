@@ -16,7 +16,7 @@ from gingham.predictions import Predictions
 from gingham.storage import write_json
 from gingham.training.checks import require_same_recipe
 from gingham.training.folder import Origin, begin, claim, has_begun, read_origin
-from gingham.training.intake import Rules
+from gingham.training.intake import DEFAULT_RULES, Rules
 from gingham.training.recipe import Recipe, load_recipe
 
 __all__ = ["check_count", "joint_folder", "pinned_recipe", "require_same_rules", "write_joint"]
@@ -58,7 +58,7 @@ def joint_folder(out: Path, recipe: Recipe, origin: Origin, before: Callable[[],
             require_same_recipe(out, load_recipe(str(file)), recipe)
             if recorded.folds != origin.folds:
                 raise UserError(f"{out}: it began as another kind of run; choose another --out")
-            require_same_rules(out, recorded, origin.intake.rules if origin.intake is not None else Rules())
+            require_same_rules(out, recorded.rules, origin.rules or DEFAULT_RULES)
             start()
         yield start
 
@@ -69,12 +69,10 @@ def check_count(models: int) -> None:
         raise UserError(f"{models} models: one bundle holds at most {MOST_MEMBERS}; take fewer folds or members")
 
 
-def require_same_rules(out: Path, recorded: Origin, rules: Rules) -> None:
+def require_same_rules(out: Path, began: Rules | None, rules: Rules) -> None:
     """Check that what goes on leaves out what it left out before. Raises `UserError` else."""
-    if recorded.intake is not None and recorded.intake.rules != rules:
-        raise UserError(
-            f"{out}: it began with {_said(recorded.intake.rules)}, not {_said(rules)}; choose another --out"
-        )
+    if began is not None and began != rules:
+        raise UserError(f"{out}: it began with {_said(began)}, not {_said(rules)}; choose another --out")
 
 
 def _said(rules: Rules) -> str:

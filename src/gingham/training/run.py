@@ -142,7 +142,7 @@ def resume(
                 intake.require_same(origin.intake, out)
             held.enter_context(claim(out))
 
-        rules = _OLD_RULES if origin.intake is None else origin.intake.rules
+        rules = origin.rules or _OLD_RULES
         parts = prepare(data or origin.data, own, origin.init, rules, device, reporter, start)
         run = _Run(out, parts, from_features=from_features)
         return run.fit(run.newest_state(), stop or Stop())

@@ -92,7 +92,7 @@ def finish_run(
         return begin(data, recipe, out, init=init, rules=rules, before=before)
     file, origin = read_origin(out)
     require_same_recipe(out, load_recipe(str(file)), recipe)
-    require_same_rules(out, origin, rules)
+    require_same_rules(out, origin.rules, rules)
     # Elsewhere the data may be others: going on compares all labels, and measures again.
     finished = _result(out, from_features=from_features) if origin.data.resolve() == data.resolve() else None
     if finished is None:
