@@ -12,7 +12,6 @@ def test_what_differs_from_the_report_is_what_the_studies_found() -> None:
     """docs/study.md has a row for each of these."""
     report, best = load_recipe("report"), load_recipe("best")
     found = {
-        "loss": {"name": "balanced_softmax", "tau": 1.1, "class_weights": "none"},
         "test_time": {"flip": True},
         "train": {"choose": "last"},
     }

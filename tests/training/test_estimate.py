@@ -38,10 +38,18 @@ def test_steps_limit_the_estimate(photos: Path, tiny: Callable[..., Recipe], mon
     assert "seconds" not in spans[1]
 
 
-def test_a_cached_recipe_needs_no_warning(photos: Path) -> None:
-    ears = Ears()
-    warn_if_slow(load_recipe("laptop"), photos, "cpu", ears)
-    assert ears.lines == []
+def test_a_cached_recipe_needs_a_warning_only_where_it_takes_long(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = []
+    for rate in (100e9, 1e6):
+        monkeypatch.setattr(estimate, "matmul_rate", lambda rate=rate: rate)
+        ears = Ears()
+        warn_if_slow(load_recipe("laptop"), photos, "cpu", ears)
+        lines.append(ears.lines)
+    assert lines[0] == []
+    assert len(lines[1]) == 1
+    assert "--recipe" not in lines[1][0], "it is one of those already"
 
 
 def test_the_rate_of_matrix_products_is_a_rate() -> None:

@@ -20,6 +20,9 @@ __all__ = ["estimate_seconds", "matmul_rate", "warn_if_slow"]
 _BACKWARD = 2.0
 """The backward pass of matrix products is twice their forward pass: one product for inputs, one for weights."""
 
+_WORTH_A_WORD = 600.0
+"""Seconds below which the training of recipes with cached features needs no warning."""
+
 
 def matmul_rate(size: int = 1024, repeats: int = 3) -> float:
     """Floating-point operations per second of fp32 matrix products on this processor; the best of a few."""
@@ -64,9 +67,12 @@ def warn_if_slow(recipe: Recipe, data: Path, device: str, reporter: Reporter, *,
     rate = matmul_rate()
     costs = [_costs(one, table.schema) for one in trained]
     seconds = runs * sum(_seconds(one, table, cost, rate) for one, cost in zip(trained, costs, strict=True))
-    several = f" in {runs * len(trained)} runs" if runs * len(trained) > 1 else ""
     # Who keeps features already does what that recipe is made of.
-    hint = "" if all(one.features.cache for one in trained) else "; --recipe laptop trains on a processor in minutes"
+    frugal = all(one.features.cache for one in trained)
+    if frugal and seconds < _WORTH_A_WORD:
+        return
+    several = f" in {runs * len(trained)} runs" if runs * len(trained) > 1 else ""
+    hint = "" if frugal else "; --recipe laptop trains on a processor in minutes"
     reporter.warn(
         f"no GPU: {_giga(max(sum(cost) for cost in costs))} GFLOP an image at {_giga(rate)} GFLOP/s make at least "
         f"{_span(seconds)}{several}{hint}"
