@@ -124,3 +124,10 @@ def test_unknown_studies(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- a\n")
     with pytest.raises(RecipeError, match="expected fields"):
         load_plan(str(tmp_path / "list.yaml"))
+
+
+@pytest.mark.parametrize("name", ["augmentation", "backbone", "region"])
+def test_screens_can_be_done_with_the_reports_head(name: str) -> None:
+    """As the files of these studies say."""
+    plan = load_plan(name, changes=["model.head=query2label", "train.epochs=8", "train.learning_rate=3e-4"])
+    assert plan.recipes[plan.baseline] == in_folds(load_recipe("laptop-report"), plan.folds)

@@ -1,4 +1,4 @@
-"""The recipe `best`: the report's, with what the studies found."""
+"""The recipe `best`: the report's, with a few changes."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from gingham.training.recipe import load_recipe
 from gingham.training.run import train
 
 
-def test_what_differs_from_the_report_is_what_the_studies_found() -> None:
-    """docs/study.md has a row for each of these."""
+def test_what_differs_from_the_report() -> None:
+    """No more than docs/training.md says."""
     report, best = load_recipe("report"), load_recipe("best")
     found = {
         "test_time": {"flip": True},
