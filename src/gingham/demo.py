@@ -12,7 +12,10 @@ from gingham.inference.items import gather_items
 from gingham.inference.sheet import tagged_sheet
 from gingham.inference.tagger import Tagger
 from gingham.progress import Reporter
+from gingham.report.page import Photos
+from gingham.report.write import write_report
 from gingham.storage import cache_directory, write_json
+from gingham.training.history import HISTORY, read_history
 from gingham.training.interrupt import Stop
 from gingham.training.recipe import load_recipe
 from gingham.training.run import train
@@ -74,6 +77,14 @@ def run_demo(
     items = gather_items([data], boxes=None, split="test", options=load_recipe("wardrobe").data, reporter=reporter)
     tag_images(tagger, items, out / "tags.csv", total=len(items), options={"split": "test"}, reporter=reporter)
     tagged_sheet(predictions, table.paths(), out / "tagged.png")
+    write_report(
+        predictions,
+        out / "report-test.html",
+        title=f"{out}, held-out part",
+        photos=Photos(dict(zip(table.images, table.paths(), strict=True))),
+        metrics=metrics,
+        history=read_history(out / HISTORY),
+    )
     return DemoResult(
         metrics,
         {
@@ -83,5 +94,6 @@ def run_demo(
             "metrics": out / "metrics.json",
             "the tagger": out / "best",
             "the garments": data / "img",
+            "the report": out / "report-test.html",
         },
     )

@@ -28,6 +28,7 @@ _VERBS = {
     "train": ("gingham.cli.train", "Train a tagger from labelled photos."),
     "ensemble": ("gingham.cli.ensemble", "Join taggers in one that averages them."),
     "evaluate": ("gingham.cli.evaluate", "Measure a tagger on a labelled split."),
+    "plot": ("gingham.cli.plot", "Draw the plots of a report, for papers."),
     "predict": ("gingham.cli.predict", "Tag images and write a table."),
     "submit": ("gingham.cli.submit", "Write the challenge's submission file."),
     "compare": ("gingham.cli.compare", "Compare two prediction files by paired bootstrap."),
