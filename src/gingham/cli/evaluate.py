@@ -137,11 +137,11 @@ def command(
             predicted.to_parquet(predictions)
         shown = Photos(dict(zip(table.images, table.paths(), strict=True)), max_pixels=options.max_pixels)
         history = history_of(model)
-    metrics = None
+    metrics, lines = None, []
     if unmeasured and not has_labels(predicted.targets):
         reporter.say("no photo has a label: nothing is measured")
     else:
-        metrics = _measure(predicted, json_file, prior_correction)
+        metrics, lines = _measure(predicted, json_file, prior_correction)
     if report is not None:
         write_report(
             predicted,
@@ -153,7 +153,9 @@ def command(
             other=other,
             compared_with="" if compare is None else str(compare),
         )
-        print_result(f"report: {report}")
+        lines.append(f"report: {report}")
+    for part in lines:
+        print_result(part)
 
 
 def _photos_in(folder: Path, predicted: "Predictions") -> dict[str, Path]:
@@ -173,9 +175,10 @@ def _refuse_options_of_models(context: click.Context, file: Path) -> None:
             raise click.UsageError(f"{parameter.opts[0]}: {file} holds predictions; this is for a model", context)
 
 
-def _measure(predicted: "Predictions", json_file: Path | None, prior_correction: bool) -> "Metrics":
-    """Measure, write and print."""
-    from gingham.cli.console import print_result
+def _measure(
+    predicted: "Predictions", json_file: Path | None, prior_correction: bool
+) -> "tuple[Metrics, list[RenderableType]]":
+    """Measure and write; what is to be printed comes back."""
     from gingham.evaluation.bootstrap import paired_bootstrap
     from gingham.evaluation.metrics import evaluate
     from gingham.evaluation.prior import cross_fitted, folds_of
@@ -198,6 +201,4 @@ def _measure(predicted: "Predictions", json_file: Path | None, prior_correction:
         shown += ["Without (first) and with offsets (second):", comparison_table(comparison)]
     if json_file is not None:
         write_json(json_file, plain)
-    for part in shown:
-        print_result(part)
-    return measured
+    return measured, shown

@@ -123,7 +123,7 @@ def _panels(
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for one, axes in zip(attributes, panels, strict=False):
         _style(axes)
-        axes.set_title(one.name, fontsize=11, color=_INK, loc="left", parse_math=False)
+        axes.set_title(_short(one.name, 32), fontsize=11, color=_INK, loc="left", parse_math=False)
         draw(axes, one, *further)
     for axes in panels[len(attributes) :]:
         axes.remove()
@@ -164,7 +164,7 @@ def _recalls(axes: Axes, attribute: AttributeContent) -> None:
     ends = np.array([row.recall_ci95 for row in rows if row.recall_ci95 is not None])
     axes.barh(places, values, height=0.72, color=_LIGHT)
     axes.hlines(places, ends[:, 0], ends[:, 1], color=_INK, linewidth=1.2)
-    _names(axes, [f"{_short(row.label)} ({row.n:,})" for row in rows])
+    _names(axes, [f"{_short(row.label, 22)} ({row.n:,})" for row in rows])
     axes.set_xlim(0, 1)
     _percent(axes, x="recall")
 
@@ -172,7 +172,7 @@ def _recalls(axes: Axes, attribute: AttributeContent) -> None:
 def _shares(axes: Axes, attribute: AttributeContent, content: Content) -> None:
     rows = attribute.classes
     axes.barh(range(len(rows)), [row.tagged / content.photos for row in rows], height=0.72, color=_LIGHT)
-    _names(axes, [f"{_short(row.label)} ({row.tagged:,})" for row in rows])
+    _names(axes, [f"{_short(row.label, 22)} ({row.tagged:,})" for row in rows])
     axes.set_xlim(left=0)
     _percent(axes, x="share of photos")
 
@@ -219,11 +219,11 @@ def _confusion(attribute: AttributeContent) -> Figure:
     counts = attribute.confusion
     size = len(counts)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    side = 1.6 + max(0.32 * size, 1.6)
-    figure = _figure(side + 0.6, side)
+    labels = [_short(row.label) for row in attribute.classes]
+    room = 0.9 + 0.075 * max(map(len, labels))
+    figure = _figure(room + max(0.32 * size, 1.6), room + max(0.32 * size, 1.6))
     axes = figure.subplots()
     axes.imshow(shares, cmap=_SHARES, vmin=0, vmax=1)
-    labels = [_short(row.label) for row in attribute.classes]
     axes.set_xticks(range(size), labels, rotation=90)
     axes.set_yticks(range(size), labels)
     for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
@@ -236,7 +236,9 @@ def _confusion(attribute: AttributeContent) -> Figure:
         spine.set_visible(False)
     axes.set_xlabel("tag", fontsize=9, color=_INK)
     axes.set_ylabel("label", fontsize=9, color=_INK)
-    axes.set_title(f"{attribute.name}, percent of the label", fontsize=11, color=_INK, loc="left", parse_math=False)
+    axes.set_title(
+        f"{_short(attribute.name, 24)}, percent of the label", fontsize=11, color=_INK, loc="left", parse_math=False
+    )
     for row, column in np.argwhere(counts > 0) if size <= _MOST_WRITTEN else ():
         share = shares[row, column]
         axes.text(
@@ -297,5 +299,5 @@ def _dots(rows: Sequence[tuple[str, float | None, Interval | None]], measure: st
     return figure
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 40 else f"{name[:39]}…"
+def _short(name: str, most: int = 40) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"

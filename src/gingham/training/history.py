@@ -103,10 +103,13 @@ def read_history(path: Path) -> dict[str, list[float]]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
-            rows = [{field.name: float(row[field.name] or math.nan) for field in fields(Epoch)} for row in reader]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as failure:
+            names = [field.name for field in fields(Epoch)]
+            if missing := set(names) - set(reader.fieldnames or ()):
+                raise ValueError(f"no column '{min(missing)}'")
+            rows = [{name: float(row[name] or math.nan) for name in names} for row in reader]
+    except (OSError, ValueError, TypeError, csv.Error) as failure:
         raise BundleError(f"{path}: not a run's history ({one_line(failure)})") from None
-    return {field.name: [row[field.name] for row in rows] for field in fields(Epoch)}
+    return {name: [row[name] for row in rows] for name in names}
 
 
 class EventWriter:
