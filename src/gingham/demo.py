@@ -1,12 +1,14 @@
 """The demo: the whole path on synthetic garments, from nothing to tags."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import gingham
 from gingham.data.formats import read_labels
 from gingham.errors import UserError
 from gingham.evaluation.metrics import Metrics, evaluate
+from gingham.inference.attention import attention_of
 from gingham.inference.bulk import tag_images
 from gingham.inference.items import gather_items
 from gingham.inference.sheet import tagged_sheet
@@ -84,6 +86,7 @@ def run_demo(
         photos=Photos(dict(zip(table.images, table.paths(), strict=True))),
         metrics=metrics,
         history=read_history(out / HISTORY),
+        explain=partial(attention_of, tagger, table, reporter=reporter),
     )
     return DemoResult(
         metrics,

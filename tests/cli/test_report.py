@@ -35,6 +35,7 @@ def test_a_model_is_reported_with_the_photos_of_its_split(
     text = page.read_text()
     assert f'<p class="value">{100 * json.loads(numbers.read_text())["mean_class_accuracy"]:.1f}<' in text
     assert text.count('alt="Photo img/') >= 14
+    assert text.count('class="heat"') == text.count('alt="Photo img/')
     first = page.read_bytes()
     assert gingham(*arguments, "--report", page)[0] == 0
     assert page.read_bytes() == first

@@ -1,5 +1,6 @@
 """`gingham evaluate`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,7 @@ def command(
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings
     from gingham.cli.labels import changed_options, labels_for
     from gingham.errors import UserError
+    from gingham.inference.attention import attention_of
     from gingham.inference.bundle import open_bundle
     from gingham.inference.tagger import Tagger
     from gingham.predictions import Predictions
@@ -104,7 +106,7 @@ def command(
     reporter = ConsoleReporter()
     show_warnings(reporter)
     unmeasured = report is not None and json_file is None and not prior_correction
-    history = None
+    history, explain = None, None
     if model.suffix == ".parquet":
         _refuse_options_of_models(context, model)
         predicted = Predictions.from_parquet(model)
@@ -137,6 +139,7 @@ def command(
             predicted.to_parquet(predictions)
         shown = Photos(dict(zip(table.images, table.paths(), strict=True)), max_pixels=options.max_pixels)
         history = history_of(model)
+        explain = partial(attention_of, tagger, table, reporter=reporter)
     metrics, lines = None, []
     if unmeasured and not has_labels(predicted.targets):
         reporter.say("no photo has a label: nothing is measured")
@@ -152,6 +155,7 @@ def command(
             history=history,
             other=other,
             compared_with="" if compare is None else str(compare),
+            explain=explain,
         )
         lines.append(f"report: {report}")
     for part in lines:

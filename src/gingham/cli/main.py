@@ -30,6 +30,8 @@ _VERBS = {
     "evaluate": ("gingham.cli.evaluate", "Measure a tagger on a labelled split."),
     "plot": ("gingham.cli.plot", "Draw the plots of a report, for papers."),
     "predict": ("gingham.cli.predict", "Tag images and write a table."),
+    "explain": ("gingham.cli.explain", "Show where in a photo its tags come from."),
+    "faithfulness": ("gingham.cli.faithfulness", "Measure what these explanations are worth."),
     "submit": ("gingham.cli.submit", "Write the challenge's submission file."),
     "compare": ("gingham.cli.compare", "Compare two prediction files by paired bootstrap."),
     "study": ("gingham.cli.study", "Compare many recipes, with folds and seeds."),

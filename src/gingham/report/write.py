@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,7 @@ def write_report(
     calibrated: npt.NDArray[np.float64] | None = None,
     other: Predictions | None = None,
     compared_with: str = "",
-    explain: Callable[[Sequence[str]], Mapping[str, npt.NDArray[Any]]] | None = None,
+    explain: Callable[[Sequence[str]], Mapping[str, npt.NDArray[np.float32]]] | None = None,
 ) -> None:
     """Write `report.html`: one file that opens from disk. Equal arguments and photos give equal bytes.
 
