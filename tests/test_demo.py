@@ -29,6 +29,11 @@ def test_the_demo_leaves_a_tagger_and_its_tags(tmp_path: Path, monkeypatch: pyte
     assert result.metrics.n == 3
     assert all(path.exists() for path in result.files.values())
     assert json.loads((out / "metrics-test.json").read_text())["n"] == 3
+    assert list(result.files)[-1] == "the report"
+    page = result.files["the report"].read_text()
+    assert "held-out part" in page
+    assert 'id="training"' in page
+    assert page.count('alt="Photo img/') >= 3
     with (out / "tags.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 3
     assert Tagger.load(out, device="cpu").hash

@@ -11,7 +11,7 @@ _REPOSITORY = Path(__file__).resolve().parent.parent
 _SOURCE = _REPOSITORY / "src" / "gingham"
 _PAGE = _REPOSITORY / "docs" / "architecture.md"
 _TORCH = {"torch", "torchvision", "timm", "accelerate", "safetensors"}
-_NO_TORCH = ("gingham.data", "gingham.wardrobe", "gingham.evaluation")
+_NO_TORCH = ("gingham.data", "gingham.report", "gingham.wardrobe", "gingham.evaluation")
 
 
 @functools.cache

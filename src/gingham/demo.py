@@ -1,18 +1,23 @@
 """The demo: the whole path on synthetic garments, from nothing to tags."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import gingham
 from gingham.data.formats import read_labels
 from gingham.errors import UserError
 from gingham.evaluation.metrics import Metrics, evaluate
+from gingham.inference.attention import attention_of
 from gingham.inference.bulk import tag_images
 from gingham.inference.items import gather_items
 from gingham.inference.sheet import tagged_sheet
 from gingham.inference.tagger import Tagger
 from gingham.progress import Reporter
+from gingham.report.page import Photos
+from gingham.report.write import write_report
 from gingham.storage import cache_directory, write_json
+from gingham.training.history import HISTORY, read_history
 from gingham.training.interrupt import Stop
 from gingham.training.recipe import load_recipe
 from gingham.training.run import train
@@ -74,6 +79,15 @@ def run_demo(
     items = gather_items([data], boxes=None, split="test", options=load_recipe("wardrobe").data, reporter=reporter)
     tag_images(tagger, items, out / "tags.csv", total=len(items), options={"split": "test"}, reporter=reporter)
     tagged_sheet(predictions, table.paths(), out / "tagged.png")
+    write_report(
+        predictions,
+        out / "report-test.html",
+        title=f"{out}, held-out part",
+        photos=Photos(dict(zip(table.images, table.paths(), strict=True))),
+        metrics=metrics,
+        history=read_history(out / HISTORY),
+        explain=partial(attention_of, tagger, table, reporter=reporter),
+    )
     return DemoResult(
         metrics,
         {
@@ -83,5 +97,6 @@ def run_demo(
             "metrics": out / "metrics.json",
             "the tagger": out / "best",
             "the garments": data / "img",
+            "the report": out / "report-test.html",
         },
     )

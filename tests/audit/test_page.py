@@ -11,7 +11,6 @@ from PIL import Image
 from gingham.audit.collect import audit
 from gingham.audit.page import render_page
 from gingham.audit.report import AttributeErrors, LabelError
-from gingham.audit.thumbnails import Thumbnails
 from gingham.data.formats import read_labels
 
 _EVIL = "<script>alert(1)</script>&amp;'\""
@@ -74,21 +73,4 @@ def test_nothing_is_fetched_from_anywhere(page: str) -> None:
 def test_every_section_is_there(page: str) -> None:
     anchors = set(re.findall(r'href="#(\w+)"', page))
     assert anchors == set(re.findall(r'<section id="(\w+)"', page)) - {"classes"}
-    assert "prefers-color-scheme: dark" in page
-
-
-def test_thumbnails_end_at_their_limits(tmp_path: Path) -> None:
-    paths = {}
-    for number in range(5):
-        Image.effect_noise((400, 300), 50).save(tmp_path / f"{number}.png")
-        paths[str(number)] = tmp_path / f"{number}.png"
-    few = Thumbnails(paths, limit=3, limit_bytes=10**9)
-    assert [few(name) is not None for name in paths] == [True, True, True, False, False]
-    first = Thumbnails(paths, limit=9, limit_bytes=10**9)("0")
-    assert first is not None
-    assert (first.width, first.height) == (400, 300)
-    small = Thumbnails(paths, limit=9, limit_bytes=len(first.uri))
-    assert small("0") == first
-    assert small("0") is None, "a second use costs its bytes once more"
-    (tmp_path / "0.png").write_text("gone")
-    assert Thumbnails(paths, limit=9, limit_bytes=10**9)("0") is None
+    assert "color-scheme: light dark" in page

@@ -12,6 +12,7 @@ _FILES = (
     "metrics.json",
     "predictions-val.parquet",
     "curves.png",
+    "report.html",
     "best/config.json",
     "best/README.md",
     "best/model.safetensors",

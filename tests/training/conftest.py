@@ -39,14 +39,15 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def curves() -> None:
-    """For a test whose runs draw their curves."""
+    """For a test whose runs draw their curves and write their report."""
 
 
 @pytest.fixture(autouse=True)
 def _no_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs draw no curves, which is half of the work of a tiny one."""
+    """Runs draw no curves and write no report, which is half of the work of a tiny one."""
     if "curves" not in request.fixturenames:
         monkeypatch.setattr(run, "plot_curves", lambda columns, path: None)
+        monkeypatch.setattr(run, "write_report", lambda *_, **__: None)
 
 
 @pytest.fixture

@@ -84,6 +84,7 @@ def test_members_are_trained_one_by_one_and_averaged(photos: Path, tiny: Tiny, t
     expected = log_mean_probability([part.logits for part in own], joint.schema)
     np.testing.assert_array_equal(joint.logits, expected)
     assert json.loads((out / "metrics.json").read_text()) == metrics.to_json()
+    assert f'<p class="value">{100 * (metrics.mean_class_accuracy or 0):.1f}<' in (out / "report.html").read_text()
     assert load_recipe(str(out / "recipe.yaml")) == recipe
     bundle = open_bundle(out)
     assert [member.model.backbone for member in bundle.members] == ["test_vit", "test_resnet"]

@@ -53,6 +53,10 @@ def test_every_photo_is_predicted_by_the_model_that_has_not_seen_it(photos: Path
     assert metrics == evaluate(found)
     assert metrics.mean_class_accuracy_ci95 is not None
     assert json.loads((out / "metrics.json").read_text()) == metrics.to_json()
+    page = (out / "report.html").read_text()
+    assert f'<p class="value">{100 * (metrics.mean_class_accuracy or 0):.1f}<' in page
+    assert "out of fold" in page
+    assert "<img" in page
     bundle = open_bundle(out)
     assert len(bundle.members) == 3
     assert (bundle.data.folds, bundle.data.fold) == (None, 0)

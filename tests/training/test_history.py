@@ -3,7 +3,18 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from gingham.training.history import Epoch, EventWriter, best_epoch, chosen_epoch, columns, write_history
+import pytest
+
+from gingham.errors import BundleError
+from gingham.training.history import (
+    Epoch,
+    EventWriter,
+    best_epoch,
+    chosen_epoch,
+    columns,
+    read_history,
+    write_history,
+)
 
 _ROW = Epoch(1, 10, 1e-4, 2.5, 0.25, 0.5, 2.25, 0.1 + 0.2, 0.5, 3.0)
 
@@ -33,6 +44,22 @@ def test_csv_holds_the_exact_numbers(tmp_path: Path) -> None:
     assert float(rows[0]["val_mean_class_accuracy"]) == 0.1 + 0.2
     assert rows[1]["val_mean_class_accuracy"] == ""
     assert list(rows[0]) == list(columns([_ROW]))
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    history = [_ROW, replace(_ROW, epoch=2, val_mean_class_accuracy=None)]
+    write_history(tmp_path / "history.csv", history)
+    read, known = read_history(tmp_path / "history.csv"), columns(history)
+    assert list(read) == list(known)
+    for name, values in known.items():
+        assert read[name] == pytest.approx(values, abs=0, nan_ok=True)
+
+
+@pytest.mark.parametrize("content", ["epoch\n1\n", "epoch,step\nx,y\n", "\0"])
+def test_a_damaged_history_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "history.csv").write_text(content)
+    with pytest.raises(BundleError, match=r"history\.csv: not a run's history"):
+        read_history(tmp_path / "history.csv")
 
 
 def test_columns_have_nan_where_nothing_is_known() -> None:

@@ -45,6 +45,10 @@ def test_a_run_holds_all_that_it_promises(photos: Path, tiny: Tiny, tmp_path: Pa
     assert metrics.mean_class_accuracy is not None
     assert metrics.mean_class_accuracy > 0.8, "hue and tone are easy"
     assert json.loads((out / "metrics.json").read_text()) == metrics.to_json()
+    page = (out / "report.html").read_text()
+    assert f'<p class="value">{100 * (metrics.mean_class_accuracy or 0):.1f}<' in page
+    assert 'id="training"' in page
+    assert '<img src="data:image/webp;base64,' in page
     predictions = Predictions.from_parquet(out / "predictions-val.parquet")
     assert evaluate(predictions).to_json() == metrics.to_json()
     assert len(_history(out)) == 13

@@ -1,19 +1,17 @@
 """An audit's report as one HTML file that opens from disk, needs nothing else, and is fit to be looked through."""
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-import jinja2
-
 import gingham
 from gingham.audit.report import AttributeErrors, Report
-from gingham.audit.thumbnails import Thumbnails
 from gingham.data.decode import MAX_PIXELS
 from gingham.data.facts import ODDITIES
 from gingham.data.table import SPLITS, LabelTable
+from gingham.report.templates import render
+from gingham.report.thumbnails import Thumbnails
 from gingham.storage import write_text
 
 __all__ = ["render_page", "write_page"]
@@ -44,16 +42,11 @@ def render_page(report: Report, table: LabelTable, *, max_pixels: int = MAX_PIXE
         table: where the images are.
         max_pixels: larger images are not shown.
     """
-    source = (resources.files("gingham") / "resources" / "audit.html").read_text(encoding="utf-8")
-    # Names of files and classes come from strangers: everything is escaped, by default.
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["thousands"] = lambda number: f"{number:,}"
     paths = dict(zip(table.images, table.paths(), strict=True))
     thumbnail = Thumbnails(paths, limit=_LIMIT, limit_bytes=_LIMIT_BYTES, max_pixels=max_pixels)
     identical = [pair for pair in report.pairs if pair.kind == "identical"]
-    return environment.from_string(source).render(
+    return render(
+        "audit.html",
         report=report,
         name=PurePath(report.data).name or report.data,
         version=gingham.__version__,

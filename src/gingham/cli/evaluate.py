@@ -1,5 +1,6 @@
 """`gingham evaluate`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,12 @@ from gingham.cli.options import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from gingham.evaluation.metrics import Metrics
     from gingham.predictions import Predictions
 
 __all__ = ["command"]
 
-_OF_SAVED = {"model", "json_file", "prior_correction"}
+_OF_SAVED = {"model", "json_file", "prior_correction", "report", "compare", "photos"}
 """The options that mean something for saved predictions."""
 
 
@@ -44,6 +46,18 @@ _OF_SAVED = {"model", "json_file", "prior_correction"}
     is_flag=True,
     help="Measure again with an offset for each class, fitted on other folds of the predictions.",
 )
+@click.option(
+    "--report",
+    type=out_path_ending(".html"),
+    metavar="FILE.html",
+    help="Write everything as one page that opens from disk: plots, confusions, calibration, photos.",
+)
+@click.option(
+    "--compare", type=file_path, metavar="OTHER.parquet", help="For --report: what is gained over these predictions."
+)
+@click.option(
+    "--photos", type=file_path, metavar="DIR", help="For --report of saved predictions: the folder of their photos."
+)
 @data_settings
 @max_pixels_option
 @device_option
@@ -57,6 +71,9 @@ def command(
     json_file: Path | None,
     predictions: Path | None,
     prior_correction: bool,
+    report: Path | None,
+    compare: Path | None,
+    photos: Path | None,
     changes: tuple[str, ...],
     max_pixels: int | None,
     device: str,
@@ -66,42 +83,93 @@ def command(
 ) -> None:
     """Measure a tagger on a labelled split: mean class accuracy with its interval, per attribute and per class.
 
-    Predictions that were saved before (FILE.parquet) are measured as they are, without --data.
+    Predictions that were saved before (FILE.parquet) are measured as they are, without --data. With --report the photos
+    need no labels: the page then has shares and confidence only.
     """
-    from gingham.cli.console import ConsoleReporter, show_warnings
+    from gingham.cli.console import ConsoleReporter, print_result, show_warnings
     from gingham.cli.labels import changed_options, labels_for
     from gingham.errors import UserError
+    from gingham.inference.attention import attention_of
     from gingham.inference.bundle import open_bundle
     from gingham.inference.tagger import Tagger
     from gingham.predictions import Predictions
-    from gingham.schema import UNLABELLED
+    from gingham.report.content import has_labels
+    from gingham.report.page import Photos
+    from gingham.report.write import write_report
+    from gingham.training.outcome import history_of
 
-    check_outputs({"--json": json_file, "--predictions": predictions}, [data, model])
-    if model.suffix == ".parquet":
-        _refuse_options_of_models(context, model)
-        _report(Predictions.from_parquet(model), json_file, prior_correction)
-        return
-    if data is None:
-        raise click.UsageError("Missing option '--data'.", context)
+    for option, value in (("--compare", compare), ("--photos", photos)):
+        if value is not None and report is None:
+            raise click.UsageError(f"{option}: it is for --report, which is not given", context)
+    check_outputs({"--json": json_file, "--predictions": predictions, "--report": report}, [data, model, compare])
+    other = None if compare is None else Predictions.from_parquet(compare)
     reporter = ConsoleReporter()
     show_warnings(reporter)
-    bundle = open_bundle(model)
-    options = changed_options(bundle.data, changes, max_pixels)
-    tagger = Tagger.from_bundle(bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic)
-    tagger.batch_size(batch_size)
-    table = labels_for(data, bundle, options).split(split)
-    if table.targets.max() == UNLABELLED:
-        raise UserError(f"--split {split}: none of its {len(table)} images has a label; predict tags without labels")
-    predicted = tagger.predict(
-        table,
-        batch_size=batch_size,
-        workers=workers,
-        reporter=reporter,
-        source={"split": split, "deterministic": deterministic},
-    )
-    if predictions is not None:
-        predicted.to_parquet(predictions)
-    _report(predicted, json_file, prior_correction)
+    unmeasured = report is not None and json_file is None and not prior_correction
+    history, explain = None, None
+    if model.suffix == ".parquet":
+        _refuse_options_of_models(context, model)
+        predicted = Predictions.from_parquet(model)
+        shown = Photos({} if photos is None else _photos_in(photos, predicted))
+    else:
+        if photos is not None:
+            raise click.UsageError(
+                f"--photos: {model} holds no predictions; a model's photos are those of --data", context
+            )
+        if data is None:
+            raise click.UsageError("Missing option '--data'.", context)
+        bundle = open_bundle(model)
+        options = changed_options(bundle.data, changes, max_pixels)
+        tagger = Tagger.from_bundle(bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic)
+        tagger.batch_size(batch_size)
+        table = labels_for(data, bundle, options).split(split)
+        if not unmeasured and not has_labels(table.targets):
+            raise UserError(
+                f"--split {split}: none of its {len(table)} images has a label; predict tags without labels, "
+                "or look at them with --report"
+            )
+        predicted = tagger.predict(
+            table,
+            batch_size=batch_size,
+            workers=workers,
+            reporter=reporter,
+            source={"split": split, "deterministic": deterministic},
+        )
+        if predictions is not None:
+            predicted.to_parquet(predictions)
+        shown = Photos(dict(zip(table.images, table.paths(), strict=True)), max_pixels=options.max_pixels)
+        history = history_of(model)
+        explain = partial(attention_of, tagger, table, reporter=reporter)
+    metrics, lines = None, []
+    if unmeasured and not has_labels(predicted.targets):
+        reporter.say("no photo has a label: nothing is measured")
+    else:
+        metrics, lines = _measure(predicted, json_file, prior_correction)
+    if report is not None:
+        write_report(
+            predicted,
+            report,
+            title=str(model),
+            photos=shown,
+            metrics=metrics,
+            history=history,
+            other=other,
+            compared_with="" if compare is None else str(compare),
+            explain=explain,
+        )
+        lines.append(f"report: {report}")
+    for part in lines:
+        print_result(part)
+
+
+def _photos_in(folder: Path, predicted: "Predictions") -> dict[str, Path]:
+    from gingham.errors import UserError
+    from gingham.report.page import photos_beneath
+
+    found = photos_beneath(folder, predicted.ids)
+    if not found:
+        raise UserError(f"--photos {folder}: '{predicted.ids[0]}' is not in it, nor is any other of the photos")
+    return found
 
 
 def _refuse_options_of_models(context: click.Context, file: Path) -> None:
@@ -111,16 +179,17 @@ def _refuse_options_of_models(context: click.Context, file: Path) -> None:
             raise click.UsageError(f"{parameter.opts[0]}: {file} holds predictions; this is for a model", context)
 
 
-def _report(predicted: "Predictions", json_file: Path | None, prior_correction: bool) -> None:
-    """Measure, write and print."""
-    from gingham.cli.console import print_result
+def _measure(
+    predicted: "Predictions", json_file: Path | None, prior_correction: bool
+) -> "tuple[Metrics, list[RenderableType]]":
+    """Measure and write; what is to be printed comes back."""
     from gingham.evaluation.bootstrap import paired_bootstrap
     from gingham.evaluation.metrics import evaluate
     from gingham.evaluation.prior import cross_fitted, folds_of
     from gingham.evaluation.tables import comparison_table, metrics_table
     from gingham.storage import write_json
 
-    metrics = evaluate(predicted)
+    measured = metrics = evaluate(predicted)
     plain = metrics.to_json()
     shown: list[RenderableType] = [metrics_table(metrics)]
     if prior_correction:
@@ -136,5 +205,4 @@ def _report(predicted: "Predictions", json_file: Path | None, prior_correction: 
         shown += ["Without (first) and with offsets (second):", comparison_table(comparison)]
     if json_file is not None:
         write_json(json_file, plain)
-    for part in shown:
-        print_result(part)
+    return measured, shown

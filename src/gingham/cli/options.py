@@ -21,6 +21,7 @@ __all__ = [
     "model_argument",
     "out_folder",
     "out_path",
+    "out_path_any",
     "out_path_ending",
     "rules_options",
     "speed_options",
@@ -47,11 +48,11 @@ class _OutPath(click.Path):
 
     Args:
         endings: how a file's name may end; none = as it likes.
-        folder: whether it is a folder.
+        folder: whether it is a folder; None = that is seen later.
     """
 
-    def __init__(self, endings: tuple[str, ...] = ("",), *, folder: bool = False) -> None:
-        super().__init__(dir_okay=folder, file_okay=not folder, path_type=Path)
+    def __init__(self, endings: tuple[str, ...] = ("",), *, folder: bool | None = False) -> None:
+        super().__init__(dir_okay=folder is not False, file_okay=not folder, path_type=Path)
         self._endings, self._folder = endings, folder
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -82,6 +83,8 @@ file_path = click.Path(path_type=Path)
 out_path = _OutPath()
 
 out_folder = _OutPath(folder=True)
+
+out_path_any = _OutPath(folder=None)
 
 model_argument = click.argument("model", type=file_path, metavar="MODEL")
 

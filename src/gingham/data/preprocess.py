@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from gingham.errors import DataError
 from gingham.options import Options
 
-__all__ = ["Extent", "Preprocess", "region_of", "resized"]
+__all__ = ["Extent", "Preprocess", "Region", "region_of", "resized", "shown"]
 
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -116,17 +116,39 @@ def region_of(image: Extent, box: npt.NDArray[np.float32] | None, preprocess: Pr
 def resized(image: Image.Image, region: Region, preprocess: Preprocess, size: int) -> Image.Image:
     """The region as an image of `size` x `size` pixels, by the mode and filter of `preprocess`."""
     resample = preprocess.filter
+    if preprocess.resize != "pad":
+        return image.resize((size, size), resample, box=shown(image, region, preprocess, size))
+    inner, corner = _letterbox(region, size)
+    page = Image.new("RGB", (size, size), "white")
+    page.paste(image.resize(inner, resample, box=region), corner)
+    return page
+
+
+def shown(image: Extent, region: Region, preprocess: Preprocess, size: int) -> Region:
+    """What the square that `resized` makes of a region shows, edge to edge, in pixels of the image.
+
+    It is the region (`squash`), a square of it (`shortest`), or more than it: with `pad` white lies around the region,
+    and the edges are where the square would end if the image went on.
+    """
     left, top, right, bottom = region
     width, height = right - left, bottom - top
     if preprocess.resize == "squash":
-        return image.resize((size, size), resample, box=region)
+        return region
     if preprocess.resize == "shortest":
         side = min(width, height)
         left, top = left + (width - side) / 2, top + (height - side) / 2
-        square = (left, top, min(left + side, image.width), min(top + side, image.height))
-        return image.resize((size, size), resample, box=square)
+        return left, top, min(left + side, image.width), min(top + side, image.height)
+    inner, corner = _letterbox(region, size)
+    # In pixels of the image, those of the square: not quite as wide as high, since the inner size is rounded.
+    across, down = width / inner[0], height / inner[1]
+    left, top = left - corner[0] * across, top - corner[1] * down
+    return left, top, left + size * across, top + size * down
+
+
+def _letterbox(region: Region, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(width, height) of a region inside of the square, and its upper left corner there."""
+    left, top, right, bottom = region
+    width, height = right - left, bottom - top
     scale = size / max(width, height)
     inner = max(1, round(width * scale)), max(1, round(height * scale))
-    page = Image.new("RGB", (size, size), "white")
-    page.paste(image.resize(inner, resample, box=region), ((size - inner[0]) // 2, (size - inner[1]) // 2))
-    return page
+    return inner, ((size - inner[0]) // 2, (size - inner[1]) // 2)

@@ -1,17 +1,30 @@
 """Evaluation views: what is looked at of one image where predictions of several views are averaged."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from pydantic import Field, field_validator
 
-from gingham.data.preprocess import Extent, Preprocess, Region, region_of, resized
+from gingham.data.preprocess import Extent, Preprocess, Region, region_of, resized, shown
 from gingham.errors import RecipeError
 from gingham.options import Options
 
-__all__ = ["TestTime", "check_test_time", "evaluation_regions", "evaluation_views"]
+__all__ = ["TestTime", "Window", "check_test_time", "evaluation_regions", "evaluation_views", "evaluation_windows"]
+
+
+class Window(NamedTuple):
+    """Where a view lies in its photo: its edges in pixels of the photo, beyond it where white was added.
+
+    Mirrored, the view's first column is at the right edge.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    mirrored: bool = False
 
 
 class TestTime(Options):
@@ -110,6 +123,17 @@ def evaluation_regions(
     if test_time.whole_image:
         regions.append(region_of(image, None, preprocess))
     return list(dict.fromkeys(_zoomed(image, region, scale) for region in regions for scale in test_time.scales))
+
+
+def evaluation_windows(
+    image: Extent, box: npt.NDArray[np.float32] | None, preprocess: Preprocess, test_time: TestTime
+) -> list[Window]:
+    """Where each of the `evaluation_views` lies in the photo, in their order. Raises as `evaluation_views`."""
+    windows = []
+    for region in evaluation_regions(image, box, preprocess, test_time):
+        edges = shown(image, region, preprocess, preprocess.size)
+        windows += [Window(*edges, mirrored) for mirrored in ((False, True) if test_time.flip else (False,))]
+    return windows
 
 
 def _zoomed(image: Extent, region: Region, scale: float) -> Region:

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from gingham.errors import DataError
 from gingham.storage import write_bytes
 
-__all__ = ["best_epoch", "plot_curves"]
+__all__ = ["best_epoch", "curves_figure", "plot_curves"]
 
 _Floats = npt.NDArray[np.float64]
 
@@ -67,6 +67,15 @@ def plot_curves(history: Mapping[str, Sequence[float | None]], path: Path, *, ti
         DataError: a column is missing, or is longer or shorter than `epoch`.
         MachineError: the file cannot be written.
     """
+    figure = curves_figure(history, title=title)
+    image = io.BytesIO()
+    # Without the version of matplotlib inside, equal histories give equal files.
+    figure.savefig(image, format="png", metadata={"Software": None})
+    write_bytes(path, image.getvalue())
+
+
+def curves_figure(history: Mapping[str, Sequence[float | None]], *, title: str | None = None) -> Figure:
+    """What `plot_curves` writes, as a figure. Raises `DataError` likewise."""
     columns = _read(history)
     best = best_epoch(history)
     # Figure and canvas are made by hand: pyplot would keep global state and is not safe in threads.
@@ -78,10 +87,7 @@ def plot_curves(history: Mapping[str, Sequence[float | None]], path: Path, *, ti
     right.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     if title:
         figure.suptitle(title, fontsize=13, color=_INK, parse_math=False)
-    image = io.BytesIO()
-    # Without the version of matplotlib inside, equal histories give equal files.
-    figure.savefig(image, format="png", metadata={"Software": None})
-    write_bytes(path, image.getvalue())
+    return figure
 
 
 def _read(history: Mapping[str, Sequence[float | None]]) -> dict[str, _Floats]:

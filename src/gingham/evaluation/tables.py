@@ -6,9 +6,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gingham.evaluation.bootstrap import Comparison, Difference, Interval
+from gingham.evaluation.faithfulness import Summary
 from gingham.evaluation.metrics import Metrics
 
-__all__ = ["comparison_table", "headline", "metrics_table"]
+__all__ = ["comparison_table", "faithfulness_table", "headline", "metrics_table"]
 
 _NONE = "-"
 
@@ -63,6 +64,39 @@ def comparison_table(comparison: Comparison) -> Group:
         p_value = _p_value(attribute.mcnemar_p_value if attribute.n else None)
         counts.add_row(Text(name), str(attribute.n), str(attribute.only_a_right), str(attribute.only_b_right), p_value)
     return Group(Text(_verdict(comparison), style="bold"), table, counts)
+
+
+def faithfulness_table(summary: Summary) -> Group:
+    """Deletion and insertion of each kind of map, its overlap with the garment's box, and differences from baselines."""
+    means = _table("map", values=("deletion", "insertion", "weight in box", "peak in box"))
+    for kind, measures in summary.means.items():
+        means.add_row(
+            Text(kind), *(_NONE if one is None else _percent(one[0]) + _interval(one[1]) for one in measures.values())
+        )
+    parts: list[RenderableType] = [Text(f"{_count(summary.images, 'image')}, means over attributes", style="bold")]
+    if summary.box_area is not None:
+        parts.append(Text(f"the boxes of {_count(summary.boxes, 'image')} cover {_percent(summary.box_area)} of them"))
+    parts.append(means)
+    if summary.against:
+        against = _table("map less baseline", values=("deletion", "insertion"))
+        for kind, others in summary.against.items():
+            for other, measures in others.items():
+                gains = (measures["deletion"], measures["insertion"])
+                against.add_row(
+                    Text(f"{kind} - {other}"),
+                    *(
+                        _points(gain.difference) + _point_interval(gain.ci95)
+                        for gain in gains
+                        if gain.difference is not None
+                    ),
+                )
+        parts.append(against)
+    per_attribute = _table("attribute", values=tuple(summary.per_attribute))
+    for measure in ("deletion", "insertion", "in_box"):
+        for name in next(iter(summary.per_attribute.values()))[measure]:
+            row = [kinds[measure][name] for kinds in summary.per_attribute.values()]
+            per_attribute.add_row(Text(f"{name}, {measure.replace('_', ' ')}"), *map(_percent, row))
+    return Group(*parts, per_attribute)
 
 
 def _verdict(comparison: Comparison) -> str:

@@ -14,7 +14,7 @@ from gingham.data.preprocess import Preprocess
 from gingham.data.test_time import TestTime, evaluation_views
 from gingham.errors import DataError, ImageError
 
-__all__ = ["Decode", "Facts", "Item", "Look", "Source", "Views", "load"]
+__all__ = ["Decode", "Facts", "Item", "Look", "Source", "Views", "load", "read_image"]
 
 Source = str | Path | bytes | Image.Image
 
@@ -61,7 +61,7 @@ def load(looks: Sequence[Look], decoder: Decode, item: Item) -> tuple[Item, list
         TypeError: the source is of a type that holds no image.
     """
     try:
-        image = _image(item, decoder)
+        image = read_image(item, decoder)
         # A row of NaN is no box; a NaN beside numbers is a bad one.
         box = None if item.box is None or np.isnan(item.box).all() else item.box
         seen = [evaluation_views(image, box, preprocess, test_time) for preprocess, test_time in looks]
@@ -75,7 +75,13 @@ def load(looks: Sequence[Look], decoder: Decode, item: Item) -> tuple[Item, list
     return item, seen, Facts(image.width, image.height, float(seen[0][0].mean()) / 255.0, share)
 
 
-def _image(item: Item, decoder: Decode) -> Image.Image:
+def read_image(item: Item, decoder: Decode) -> Image.Image:
+    """The upright RGB image of an item.
+
+    Raises:
+        ImageError: it cannot be read; `reason` says why.
+        TypeError: the source is of a type that holds no image.
+    """
     source = Path(item.source) if isinstance(item.source, str) else item.source
     if isinstance(source, Image.Image):
         try:

@@ -14,12 +14,14 @@ from gingham.errors import BundleError
 from gingham.inference.deterministic import deterministic_torch
 from gingham.inference.load import Look, Views
 from gingham.models.network import Network
+from gingham.models.relevance import Way, relevance
 from gingham.predictions import log_mean_probability
 from gingham.schema import AttributeSchema
 
 __all__ = ["Panel", "Voter"]
 
-Logits = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float32]
+Logits = Floats
 
 
 class Voter(NamedTuple):
@@ -44,6 +46,7 @@ class Panel:
 
     Attributes:
         looks: the different ways in which they look at images; networks that look alike share the views.
+        look_of: of each network, which of them.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Panel:
         looks = [_look(voter) for voter in voters]
         self.looks = tuple(dict.fromkeys(looks))
         self._networks = [voter.network.to(device).eval() for voter in voters]
-        self._look_of = [self.looks.index(look) for look in looks]
+        self.look_of = [self.looks.index(look) for look in looks]
         self._schema, self._device, self._deterministic = schema, device, deterministic
 
     def logits(self, images: Sequence[Sequence[Views]], *, batch_size: int) -> Logits:
@@ -69,9 +72,38 @@ class Panel:
             return np.empty((0, self._schema.total), dtype=np.float32)
         each = [
             self._of_network(network, [image[look] for image in images], batch_size)
-            for network, look in zip(self._networks, self._look_of, strict=True)
+            for network, look in zip(self._networks, self.look_of, strict=True)
         ]
         return self._mean(each)
+
+    def relevance(
+        self, image: Sequence[Views], classes: npt.NDArray[np.int64], way: Way = "mean"
+    ) -> list[tuple[int, Floats]]:
+        """Where each network finds the attributes in each view of one image, see `models.relevance`.
+
+        Args:
+            image: the views of each of `looks`.
+            classes: int64 `[K]`, the class of each attribute that is asked about.
+            way: how the layers of a head become one map.
+
+        Returns:
+            For each network which of `looks` is its own, and float32 `[views, K, h, w]`.
+        """
+        return [
+            (look, self._relevance(network, image[look], classes, way))
+            for network, look in zip(self._networks, self.look_of, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def _relevance(self, network: Network, views: Views, classes: npt.NDArray[np.int64], way: Way) -> Floats:
+        maps = []
+        # One at a time: there are few, and a network may be large.
+        for view in views:
+            pixels = torch.from_numpy(view[None]).to(self._device)
+            asked = torch.from_numpy(classes[None]).to(self._device)
+            with deterministic_torch() if self._deterministic else nullcontext():
+                maps.append(relevance(network, pixels, asked, way).cpu().numpy()[0])
+        return np.stack(maps)
 
     def _of_network(self, network: Network, images: Sequence[Views], batch_size: int) -> Logits:
         views = [view for image in images for view in image]

@@ -23,6 +23,7 @@ class LinearHead(nn.Module):
 
     def __init__(self, schema: AttributeSchema, in_width: int, options: LinearOptions) -> None:
         super().__init__()
+        self.sizes = list(schema.sizes)
         self.dropout = nn.Dropout(options.dropout)
         self.classifier = nn.Linear(in_width, schema.total)
 
@@ -30,6 +31,14 @@ class LinearHead(nn.Module):
         """Logits `[B, ΣC]` of tokens `[B, N, D]`; the grid does not matter to an average."""
         logits: Tensor = self.classifier(self.dropout(tokens.mean(dim=1)))
         return logits
+
+    def contributions(self, tokens: Tensor) -> Tensor:
+        """What each token adds to each logit: `[B, ΣC, N]`; over the tokens they sum to the logit less its bias.
+
+        Class activation maps (Zhou et al. 2016, arXiv:1512.04150, eq. 2), over N: exact, since the logit is linear in
+        the average. In eval mode; dropout has no part in it.
+        """
+        return self.classifier.weight @ tokens.transpose(1, 2) / tokens.shape[1]
 
     @staticmethod
     def schema_rows(schema: AttributeSchema) -> dict[str, tuple[str, int]]:

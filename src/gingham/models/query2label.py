@@ -39,13 +39,24 @@ class _PostNormLayer(nn.Module):
 class EncoderLayer(_PostNormLayer):
     """Post-norm Transformer encoder layer; the position is added to queries and keys, not to values."""
 
-    def forward(self, tokens: Tensor, position: Tensor) -> Tensor:
-        """Tokens `[B, N, d]` after one layer; `position` is `[N, d]`."""
+    def forward(self, tokens: Tensor, position: Tensor, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
+        """One layer.
+
+        Args:
+            tokens: `[B, N, d]`.
+            position: `[N, d]`.
+            need_weights: return the attention too, at the price of the fast implementation.
+
+        Returns:
+            The new tokens, and the attention `[B, heads, N, N]` if asked for.
+        """
         placed = tokens + position
-        attended, _ = self.attention(placed, placed, tokens, need_weights=False)
+        attended, weights = self.attention(
+            placed, placed, tokens, need_weights=need_weights, average_attn_weights=False
+        )
         tokens = self.attention_norm(tokens + self.dropout(attended))
         encoded: Tensor = self.ffn_norm(tokens + self.dropout(self.ffn(tokens)))
-        return encoded
+        return encoded, weights
 
 
 class DecoderLayer(_PostNormLayer):
@@ -135,7 +146,8 @@ class Query2LabelHead(nn.Module):
 
     def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Logits `[B, ΣC]` of tokens `[B, N, D]` on a grid (h, w)."""
-        state, _ = self._decode(*self._encode(tokens, grid))
+        encoded, placed, _ = self._encode(tokens, grid)
+        state, _ = self._decode(encoded, placed)
         return torch.cat([classify(state[:, k]) for k, classify in enumerate(self.classifiers)], dim=1)
 
     def attention(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -143,8 +155,14 @@ class Query2LabelHead(nn.Module):
 
         Call it in eval mode: in train mode dropout acts on the attention too.
         """
-        _, maps = self._decode(*self._encode(tokens, grid), need_weights=True)
+        encoded, placed, _ = self._encode(tokens, grid)
+        _, maps = self._decode(encoded, placed, need_weights=True)
         return torch.stack(maps)
+
+    def encoder_attention(self, tokens: Tensor, grid: tuple[int, int]) -> list[Tensor]:
+        """Where each token looks before the queries do: `[B, heads, N, N]` of each encoder layer, rows summing to 1."""
+        _, _, maps = self._encode(tokens, grid, need_weights=True)
+        return maps
 
     @staticmethod
     def schema_rows(schema: AttributeSchema) -> dict[str, tuple[str, int]]:
@@ -157,14 +175,19 @@ class Query2LabelHead(nn.Module):
                 rows[f"bias of {attribute.name}/{label}"] = (f"classifiers.{k}.bias", c)
         return rows
 
-    def _encode(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Encoded tokens `[B, N, d]`, without and with their positions."""
+    def _encode(
+        self, tokens: Tensor, grid: tuple[int, int], need_weights: bool = False
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Encoded tokens `[B, N, d]`, without and with their positions, and the layers' attention if asked for."""
         image = tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *grid)
         encoded = self.projection(image).flatten(2).transpose(1, 2)
         position = self.position(grid, encoded)
+        maps: list[Tensor] = []
         for layer in self.encoder:
-            encoded = layer(encoded, position)
-        return encoded, encoded + position
+            encoded, weights = layer(encoded, position, need_weights)
+            if weights is not None:
+                maps.append(weights)
+        return encoded, encoded + position, maps
 
     def _decode(self, tokens: Tensor, placed: Tensor, need_weights: bool = False) -> tuple[Tensor, list[Tensor]]:
         # `repeat`, as inductor's freezing fails on `expand`.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gingham.data.formats import read_labels
 from gingham.errors import BundleError
 from gingham.evaluation.metrics import Metrics
 from gingham.predictions import Predictions, log_mean_probability
@@ -54,7 +55,10 @@ def train_members(
             finish(folders[name], member, start)
         start()
         predictions = _averaged([Predictions.from_parquet(folder / PREDICTIONS) for folder in folders.values()])
-        return write_joint(out, list(folders.values()), predictions, PREDICTIONS, data=recipe.data, trained=None)
+        table = read_labels(origin.data, recipe.data, reporter=reporter)
+        return write_joint(
+            out, list(folders.values()), predictions, PREDICTIONS, table=table, data=recipe.data, trained=None
+        )
 
 
 def _averaged(members: Sequence[Predictions]) -> Predictions:

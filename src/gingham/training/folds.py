@@ -69,7 +69,8 @@ def train_folds(
     """Train a run for each fold in `out/fold-0` and on, or go on where that stopped, and put them together.
 
     What is left in `out`: `predictions-oof.parquet`, of all photos that are not in `test`, each predicted by the model
-    that has not seen it, with a column `fold`; `metrics.json` of these; and `best/`, one model of all folds' models.
+    that has not seen it, with a column `fold`; `metrics.json` and `report.html` of these; and
+    `best/`, one model of all folds' models.
 
     Args:
         data: folder or table of labelled photos.
@@ -122,7 +123,7 @@ def train_folds(
             "validation": "out of fold: each image by the networks that were not trained on it",
             "seed": recipe.train.seed,
         }
-        return write_joint(out, folders, predictions, OUT_OF_FOLD, data=recipe.data.undealt, trained=facts)
+        return write_joint(out, folders, predictions, OUT_OF_FOLD, table=table, data=recipe.data.undealt, trained=facts)
 
 
 def out_of_fold(out: Path, folds: Sequence[Predictions], table: LabelTable) -> Predictions:

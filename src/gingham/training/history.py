@@ -10,10 +10,24 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from gingham.errors import BundleError, one_line
 from gingham.storage import machine_errors, write_text
 from gingham.training.options import Choose
 
-__all__ = ["Epoch", "EventWriter", "best_epoch", "chosen_epoch", "columns", "epochs_without_better", "write_history"]
+__all__ = [
+    "HISTORY",
+    "Epoch",
+    "EventWriter",
+    "best_epoch",
+    "chosen_epoch",
+    "columns",
+    "epochs_without_better",
+    "read_history",
+    "write_history",
+]
+
+HISTORY = "history.csv"
+"""A run's history, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,24 @@ def write_history(path: Path, history: Sequence[Epoch]) -> None:
     for row in history:
         writer.writerow({name: "" if value is None else repr(value) for name, value in asdict(row).items()})
     write_text(path, buffer.getvalue())
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """What `write_history` wrote, by column as `columns` has it.
+
+    Raises:
+        BundleError: it is not there, or was not written so.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            names = [field.name for field in fields(Epoch)]
+            if missing := set(names) - set(reader.fieldnames or ()):
+                raise ValueError(f"no column '{min(missing)}'")
+            rows = [{name: float(row[name] or math.nan) for name in names} for row in reader]
+    except (OSError, ValueError, TypeError, csv.Error) as failure:
+        raise BundleError(f"{path}: not a run's history ({one_line(failure)})") from None
+    return {name: [row[name] for row in rows] for name in names}
 
 
 class EventWriter:

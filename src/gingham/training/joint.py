@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from gingham.data.options import DataOptions
+from gingham.data.table import LabelTable
 from gingham.errors import UserError
 from gingham.evaluation.metrics import Metrics, evaluate
 from gingham.inference.bundle import MOST_MEMBERS
 from gingham.inference.join import join_bundles
 from gingham.models.hub import pinned
 from gingham.predictions import Predictions
+from gingham.report.page import Photos
+from gingham.report.write import write_report
 from gingham.storage import write_json
 from gingham.training.checks import require_same_recipe
 from gingham.training.folder import Origin, begin, claim, has_begun, read_origin
 from gingham.training.intake import DEFAULT_RULES, Rules
 from gingham.training.recipe import Recipe, load_recipe
+from gingham.training.run import REPORT
 
 __all__ = ["check_count", "joint_folder", "pinned_recipe", "require_same_rules", "write_joint"]
 
@@ -102,16 +106,18 @@ def write_joint(
     predictions: Predictions,
     file: str,
     *,
+    table: LabelTable,
     data: DataOptions,
     trained: Mapping[str, Any] | None,
 ) -> Metrics:
-    """Write what the runs of a folder are together: predictions, metrics, and one bundle of all their models.
+    """Write what the runs of a folder are together: predictions, metrics, a report, and one bundle of all their models.
 
     Args:
         out: the folder.
         parts: its runs.
         predictions: of them together, each of photos that the model in question has not been trained on.
         file: the predictions' file name.
+        table: where the photos are.
         data: how labels are read to measure the bundle.
         trained: facts for the model card; None = those of the runs.
 
@@ -122,5 +128,8 @@ def write_joint(
     metrics = evaluate(predictions)
     predictions.to_parquet(out / file)
     write_json(out / "metrics.json", metrics.to_json())
+    paths = dict(zip(table.images, table.paths(), strict=True))
+    photos = Photos(paths, max_pixels=data.max_pixels)
+    write_report(predictions, out / REPORT, title=out.name, photos=photos, metrics=metrics)
     join_bundles(parts, out / "best", name=out.name, data=data, trained=trained, metrics=metrics)
     return metrics

@@ -15,6 +15,8 @@ from gingham.inference.card import model_card
 from gingham.inference.member import Member
 from gingham.models.hub import pinned
 from gingham.progress import Reporter
+from gingham.report.page import Photos
+from gingham.report.write import write_report
 from gingham.storage import write_json
 from gingham.training.checkpoint import (
     TrainingState,
@@ -29,7 +31,7 @@ from gingham.training.checks import require_same_recipe
 from gingham.training.ema import without_averages
 from gingham.training.folder import CHECKPOINTS, Origin, begin, claim, read_origin, require_unused
 from gingham.training.generators import gather_generators, restore_generators
-from gingham.training.history import EventWriter, best_epoch, chosen_epoch, columns, write_history
+from gingham.training.history import HISTORY, EventWriter, best_epoch, chosen_epoch, columns, write_history
 from gingham.training.intake import DEFAULT_RULES, Intake, Rules
 from gingham.training.interrupt import Stop
 from gingham.training.loop import Fit
@@ -39,10 +41,12 @@ from gingham.training.processes import lost_processes
 from gingham.training.recipe import Recipe, load_recipe
 from gingham.training.weights import load_chosen, load_trained, named_parameters, trained_tensors
 
-__all__ = ["PREDICTIONS", "is_main_process", "resume", "train"]
+__all__ = ["PREDICTIONS", "REPORT", "is_main_process", "resume", "train"]
 
 PREDICTIONS = "predictions-val.parquet"
 """A run's predictions of its validation images, in its folder."""
+
+REPORT = "report.html"
 
 _OLD_RULES = Rules(leaks="keep")
 """Of runs that began before anything was left out."""
@@ -248,7 +252,7 @@ class _Run:
         require_finite(self._trained_tensors(), step=state.step)
         if not parts.accelerator.is_main_process:
             return
-        write_history(self.out / "history.csv", state.history)
+        write_history(self.out / HISTORY, state.history)
         self.events.add(row)
         rate = "-" if row.val_mean_class_accuracy is None else f"{row.val_mean_class_accuracy:.4f}"
         mark = " (best so far)" if best else ""
@@ -272,7 +276,19 @@ class _Run:
         if main:
             predictions.to_parquet(self.out / PREDICTIONS)
             write_json(self.out / "metrics.json", metrics.to_json())
-            plot_curves(columns(state.history), self.out / "curves.png")
+            history = columns(state.history)
+            plot_curves(history, self.out / "curves.png")
+            table = parts.val_table
+            write_report(
+                predictions,
+                self.out / REPORT,
+                title=self.out.name,
+                photos=Photos(
+                    dict(zip(table.images, table.paths(), strict=True)), max_pixels=parts.recipe.data.max_pixels
+                ),
+                metrics=metrics,
+                history=history,
+            )
             self._write_best(state, metrics)
         parts.accelerator.wait_for_everyone()
         parts.accelerator.end_training()

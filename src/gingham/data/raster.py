@@ -1,0 +1,116 @@
+"""Maps in a photo's frame: from the tokens of a view to cells of the photo, and from these to the view's pixels.
+
+Both ways are exact integrals over cells. All is separable, a product of one matrix for the rows and one for the columns.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gingham.data.test_time import Window
+
+__all__ = ["CELLS", "Raster", "raster_of"]
+
+CELLS = 60
+"""How many cells the longer side of what is seen of a photo has."""
+
+_MOST_CELLS = 480
+
+Floats = npt.NDArray[np.float64]
+
+
+class Raster(NamedTuple):
+    """A photo of `width` x `height` pixels, divided evenly into `rows` x `columns` cells."""
+
+    width: int
+    height: int
+    rows: int
+    columns: int
+
+    def place(self, maps: npt.NDArray[np.floating], window: Window) -> Floats:
+        """Weights of a view's tokens, as weights of the photo's cells.
+
+        Between the centres of the tokens the density is interpolated bilinearly, at the view's edges it goes on as it is:
+        what every enlarged heat map shows. Each token's weight is kept, but for what lies beyond the photo.
+
+        Args:
+            maps: `[..., h, w]`.
+            window: where the view lies.
+
+        Returns:
+            `[..., rows, columns]`, with the sum of `maps`, less what lies beyond the photo.
+        """
+        down = _spread(self._edges(self.rows, self.height), window.top, window.bottom, maps.shape[-2])
+        across = _spread(self._edges(self.columns, self.width), window.left, window.right, maps.shape[-1])
+        # A mirrored view's first column is the photo's last one.
+        flat = maps[..., ::-1] if window.mirrored else maps
+        placed: Floats = down @ flat.astype(np.float64) @ across.T
+        return placed
+
+    def cover(self, mask: npt.NDArray[np.bool_], window: Window, size: int) -> Floats:
+        """The share of each pixel of a view that masked cells cover: `[size, size]`, 0..1; 0 beyond the photo.
+
+        Args:
+            mask: `[rows, columns]`.
+            window: where the view lies.
+            size: of the view in pixels.
+        """
+        down = _overlap(self._edges(self.rows, self.height), window.top, window.bottom, size)
+        across = _overlap(self._edges(self.columns, self.width), window.left, window.right, size)
+        covered: Floats = down @ mask.astype(np.float64) @ across.T
+        return covered[:, ::-1] if window.mirrored else covered
+
+    def inside(self, left: float, top: float, right: float, bottom: float) -> Floats:
+        """The share of each cell that lies within a rectangle in pixels of the photo: `[rows, columns]`, 0..1."""
+        down = _within(self._edges(self.rows, self.height), top, bottom)
+        return np.outer(down, _within(self._edges(self.columns, self.width), left, right))
+
+    @staticmethod
+    def _edges(cells: int, length: int) -> Floats:
+        return np.arange(cells + 1) * (length / cells)
+
+
+def raster_of(width: int, height: int, windows: list[Window]) -> Raster:
+    """Cells that are nearly squares, `CELLS` of them along the longer side of what the windows show of the photo."""
+    seen = seen_part(width, height, windows)
+    finest = CELLS / max(seen[2] - seen[0], seen[3] - seen[1])
+    rows, columns = (min(_MOST_CELLS, max(1, round(side * finest))) for side in (height, width))
+    return Raster(width, height, rows, columns)
+
+
+def seen_part(width: int, height: int, windows: list[Window]) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the smallest rectangle of the photo that has all that the windows show of it."""
+    return (
+        max(0.0, min(window.left for window in windows)),
+        max(0.0, min(window.top for window in windows)),
+        min(float(width), max(window.right for window in windows)),
+        min(float(height), max(window.bottom for window in windows)),
+    )
+
+
+def _spread(edges: Floats, start: float, stop: float, count: int) -> Floats:
+    """How much of the weight of each of `count` tokens from `start` to `stop` lies between edges: `[cells, count]`.
+
+    Bilinear interpolation gives a token a tent of two tokens' width; the outermost ones are level to the end.
+    """
+    place = (edges[:, None] - start) / (stop - start) * count - (np.arange(count) + 0.5)
+    beyond = np.clip(place, -1, 1)
+    # The tent's distribution function, and at the two ends a step's.
+    below = np.where(beyond < 0, (1 + beyond) ** 2 / 2, 1 - (1 - beyond) ** 2 / 2)
+    level = np.clip(0.5 + place, 0, 1)
+    below[:, 0] = np.where(place[:, 0] < 0, level[:, 0], below[:, 0])
+    below[:, -1] = np.where(place[:, -1] > 0, level[:, -1], below[:, -1])
+    return np.diff(below, axis=0)
+
+
+def _overlap(edges: Floats, start: float, stop: float, size: int) -> Floats:
+    """The share of each of `size` pixels from `start` to `stop` that each cell covers: `[size, cells]`."""
+    pixels = np.linspace(start, stop, size + 1)[:, None]
+    low, high = np.maximum(pixels[:-1], edges[:-1]), np.minimum(pixels[1:], edges[1:])
+    return np.clip(high - low, 0, None) / ((stop - start) / size)
+
+
+def _within(edges: Floats, start: float, stop: float) -> Floats:
+    """The share of each cell that lies between start and stop."""
+    return np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0, None) / np.diff(edges)
