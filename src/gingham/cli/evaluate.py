@@ -140,7 +140,8 @@ def command(
         shown = Photos(dict(zip(table.images, table.paths(), strict=True)), max_pixels=options.max_pixels)
         history = history_of(model)
         explain = partial(attention_of, tagger, table, reporter=reporter)
-    metrics, lines = None, []
+    metrics: Metrics | None = None
+    lines: list[RenderableType] = []
     if unmeasured and not has_labels(predicted.targets):
         reporter.say("no photo has a label: nothing is measured")
     else:

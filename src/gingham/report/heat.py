@@ -13,7 +13,7 @@ __all__ = ["heat_uri"]
 _SIDE = 96
 """Longer side in pixels: attention is coarse, and browsers enlarge smoothly."""
 
-_OPACITY = 0.72
+_OPACITY = 0.78
 
 
 def heat_uri(attention: npt.NDArray[np.float32], width: int, height: int) -> str:
