@@ -20,6 +20,7 @@ from gingham.cli.options import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from gingham.inference.calibration import StoredCalibration
     from gingham.predictions import Predictions
 
 __all__ = ["command"]
@@ -79,7 +80,7 @@ def command(
     check_outputs({"--json": json_file, "--predictions": predictions}, [data, model])
     if model.suffix == ".parquet":
         _refuse_options_of_models(context, model)
-        _report(Predictions.from_parquet(model), json_file, prior_correction)
+        _report(Predictions.from_parquet(model), json_file, prior_correction, None)
         return
     if data is None:
         raise click.UsageError("Missing option '--data'.", context)
@@ -101,7 +102,11 @@ def command(
     )
     if predictions is not None:
         predicted.to_parquet(predictions)
-    _report(predicted, json_file, prior_correction)
+    if bundle.calibrated and prior_correction:
+        raise UserError(
+            "--prior-correction: a calibrated model keeps its tags; measure it without, or the model before"
+        )
+    _report(predicted, json_file, prior_correction, bundle.calibration if bundle.calibrated else None)
 
 
 def _refuse_options_of_models(context: click.Context, file: Path) -> None:
@@ -111,16 +116,22 @@ def _refuse_options_of_models(context: click.Context, file: Path) -> None:
             raise click.UsageError(f"{parameter.opts[0]}: {file} holds predictions; this is for a model", context)
 
 
-def _report(predicted: "Predictions", json_file: Path | None, prior_correction: bool) -> None:
-    """Measure, write and print."""
+def _report(
+    predicted: "Predictions", json_file: Path | None, prior_correction: bool, stored: "StoredCalibration | None"
+) -> None:
+    """Measure, write and print; of a calibrated model also its confidences and promises."""
+    from dataclasses import asdict
+
     from gingham.cli.console import print_result
     from gingham.evaluation.bootstrap import paired_bootstrap
+    from gingham.evaluation.calibration import measure, with_tags
+    from gingham.evaluation.decisions import kept
     from gingham.evaluation.metrics import evaluate
     from gingham.evaluation.prior import cross_fitted, folds_of
-    from gingham.evaluation.tables import comparison_table, metrics_table
+    from gingham.evaluation.tables import calibration_table, comparison_table, kept_table, metrics_table
     from gingham.storage import write_json
 
-    metrics = evaluate(predicted)
+    metrics = evaluate(predicted if stored is None else with_tags(predicted, stored.calibration))
     plain = metrics.to_json()
     shown: list[RenderableType] = [metrics_table(metrics)]
     if prior_correction:
@@ -134,6 +145,14 @@ def _report(predicted: "Predictions", json_file: Path | None, prior_correction: 
         }
         shown += [f"With an offset for each class, fitted on the others of {origin}:", metrics_table(metrics)]
         shown += ["Without (first) and with offsets (second):", comparison_table(comparison)]
+    if stored is not None:
+        tags, confidence = stored.calibration.confidence(predicted.logits)
+        measured = measure(predicted, stored.calibration.probabilities(predicted.logits), tags)
+        plain["calibration"] = {name: asdict(one) for name, one in measured.items()}
+        shown += ["Confidences, before and after calibration:", calibration_table(measured)]
+        promises = [(one, kept(one, predicted, tags, confidence)) for one in stored.decisions]
+        plain["promises"] = [{"precision": one.precision, "kept": counts} for one, counts in promises]
+        shown += [kept_table(one, counts) for one, counts in promises]
     if json_file is not None:
         write_json(json_file, plain)
     for part in shown:

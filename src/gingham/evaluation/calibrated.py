@@ -19,7 +19,7 @@ from gingham.evaluation.labelled import labelled_part
 from gingham.evaluation.sets import PredictionSets, find_sets
 from gingham.predictions import Predictions
 
-__all__ = ["Calibrated", "calibrate", "some_rows"]
+__all__ = ["Calibrated", "calibrate", "check_options", "some_rows"]
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,7 @@ def calibrate(
         DataError: nothing is labelled, too few photos, or logits are not finite.
         UserError: a precision or coverage is not between 0 and 1, or `joint` or `per_class` without a precision.
     """
-    for name, values in (("precision", precisions), ("coverage", coverages)):
-        for value in values:
-            if not 0 < value < 1:
-                raise UserError(f"--{name} {value:g}: must lie between 0 and 1, as in 0.95")
-    if (joint or per_class) and not precisions:
-        raise UserError(f"--{'joint' if joint else 'per-class'}: of the thresholds for a promise; give --precision too")
+    check_options(precisions, coverages, joint=joint, per_class=per_class)
     labelled_part(predictions)
     assert predictions.targets is not None
     predictions = some_rows(predictions, np.any(predictions.targets >= 0, axis=1))
@@ -111,6 +106,18 @@ def calibrate(
         fitted=fitted,
         tested=tested,
     )
+
+
+def check_options(
+    precisions: Sequence[float], coverages: Sequence[float], *, joint: bool = False, per_class: bool = False
+) -> None:
+    """Check what is asked of `calibrate`, before any work is done. Raises `UserError` as that does."""
+    for name, values in (("precision", precisions), ("coverage", coverages)):
+        for value in values:
+            if not 0 < value < 1:
+                raise UserError(f"--{name} {value:g}: must lie between 0 and 1, as in 0.95")
+    if (joint or per_class) and not precisions:
+        raise UserError(f"--{'joint' if joint else 'per-class'}: of the thresholds for a promise; give --precision too")
 
 
 def some_rows(predictions: Predictions, chosen: npt.NDArray[np.bool_]) -> Predictions:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gingham.errors import DataError
 from gingham.evaluation.labelled import labelled_part
-from gingham.evaluation.prior import fit_prior, folds_of
+from gingham.evaluation.prior import fit_prior, folds_of, with_offsets
 from gingham.evaluation.reliability import Scores, calibration_scores, nll
 from gingham.predictions import Predictions, softmax
 from gingham.schema import UNLABELLED, AttributeSchema
@@ -34,6 +34,7 @@ __all__ = [
     "fit_scaling",
     "measure",
     "rows_of",
+    "with_tags",
 ]
 
 _Floats = npt.NDArray[np.float64]
@@ -104,6 +105,15 @@ class Calibration:
         tags, probabilities = self.tags(logits), self.probabilities(logits)
         starts = np.array([part.start for part in self.schema.slices])
         return tags, np.take_along_axis(probabilities, starts + tags, axis=1)
+
+
+def with_tags(predictions: Predictions, calibration: Calibration) -> Predictions:
+    """The same predictions with logits whose best classes are the tags: those of a prior correction have its offsets.
+
+    For measures of tags alone; calibrated probabilities are of the logits without offsets.
+    """
+    offsets = np.concatenate([one.offsets for one in calibration.attributes])
+    return with_offsets(predictions, offsets) if offsets.any() else predictions
 
 
 def fit_scaling(logits: _Floats, targets: npt.NDArray[np.int64], method: Method) -> tuple[float, _Floats]:

@@ -21,7 +21,7 @@ from scipy.special import bdtr, bdtrik
 from gingham.predictions import Predictions
 from gingham.schema import UNLABELLED, AttributeSchema
 
-__all__ = ["LEVEL", "Decisions", "Group", "decide", "find_threshold", "fitting_part", "needed"]
+__all__ = ["LEVEL", "Decisions", "Group", "decide", "find_threshold", "fitting_part", "kept", "needed"]
 
 _Floats = npt.NDArray[np.float64]
 _Bools = npt.NDArray[np.bool_]
@@ -215,6 +215,25 @@ def decide(
             )
         found[attribute.name] = tuple(groups)
     return Decisions(precision, LEVEL, joint, per_class, found)
+
+
+def kept(
+    decisions: Decisions, predictions: Predictions, tags: npt.NDArray[np.int64], confidence: _Floats
+) -> dict[str, tuple[int, int, int]]:
+    """What became of a promise on other photos: of each attribute, how many have labels, are accepted, and right.
+
+    Args:
+        decisions: the thresholds.
+        predictions: labelled; the thresholds are not from these photos.
+        tags: `[N, K]`, the chosen classes.
+        confidence: `[N, K]`, calibrated as when the thresholds were found.
+    """
+    assert predictions.targets is not None
+    labelled = predictions.targets != UNLABELLED
+    accepted = labelled & decisions.accepted(tags, confidence, predictions.schema)
+    right = accepted & (tags == predictions.targets)
+    sums = np.stack([labelled.sum(axis=0), accepted.sum(axis=0), right.sum(axis=0)], axis=1).tolist()
+    return {name: (row[0], row[1], row[2]) for name, row in zip(predictions.schema.names, sums, strict=True)}
 
 
 def _parts(counts: npt.NDArray[np.int64], precision: float, budget: float) -> list[tuple[int, ...]]:
