@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     USER = 2
     MACHINE = 3
     SOME_UNREADABLE = 4
+    PROMISE_BROKEN = 5
     INTERRUPTED = 130
     TERMINATED = 143
 

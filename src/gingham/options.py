@@ -86,4 +86,4 @@ def _first_problem(options: type[Options], failure: ValidationError) -> str:
     if problem["type"] == "model_type":
         return f"{dotted or 'it'}: expected a block of fields, got {problem['input']!r}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{dotted}: {message} (got {reprlib.repr(problem['input'])})" if dotted else message
+    return f"{dotted}: {message} (got {reprlib.repr(problem['input'])[:200]})" if dotted else message

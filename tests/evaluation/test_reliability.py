@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
@@ -36,6 +36,7 @@ def test_no_image_is_refused():
         reliability(np.empty(0), np.empty(0, dtype=bool))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.integers(1, 20))
 def test_bins_hold_every_image_once(images: list[tuple[float, bool]], bins: int):
     confidence, right = (np.array(values) for values in zip(*images, strict=True))

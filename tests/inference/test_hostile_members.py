@@ -70,7 +70,7 @@ def without(name: str) -> Callable[[Any], Any]:
         (without("preprocess"), "members.1: preprocess: Field required"),
         (lambda config: config | {"format": 1}, "members are not known here"),
         (lambda config: config | {"runtime": "onnx"}, "runtime 'onnx'"),
-        (lambda config: config | {"format": 3}, "format 3; upgrade Gingham"),
+        (lambda config: config | {"format": 4}, "format 4; upgrade Gingham"),
         (lambda config: config | {"format": 0}, "not known here"),
     ],
 )

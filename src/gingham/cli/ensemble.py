@@ -22,11 +22,16 @@ def command(models: tuple[Path, ...], out: Path) -> None:
     """
     from gingham.cli.console import ConsoleReporter
     from gingham.errors import UserError
+    from gingham.inference.bundle import open_bundle
     from gingham.inference.join import join_bundles
 
     if len(models) < 2:
         raise UserError(f"{models[0]}: an ensemble needs several models; name at least two")
     if out.exists():
         raise UserError(f"--out {out}: exists; choose another folder")
+    reporter = ConsoleReporter()
+    for model in models:
+        if open_bundle(model).calibrated:
+            reporter.warn(f"{model}: its calibration is left out; an ensemble is calibrated as a whole")
     bundle = join_bundles(models, out)
-    ConsoleReporter().say(f"{out}: {len(bundle.members)} networks (gingham info {out} lists them)")
+    reporter.say(f"{out}: {len(bundle.members)} networks (gingham info {out} lists them)")

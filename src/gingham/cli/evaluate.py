@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gingham.evaluation.metrics import Metrics
+    from gingham.inference.calibration import StoredCalibration
     from gingham.predictions import Predictions
 
 __all__ = ["command"]
@@ -89,6 +90,7 @@ def command(
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings
     from gingham.cli.labels import changed_options, labels_for
     from gingham.errors import UserError
+    from gingham.evaluation.calibration import with_tags
     from gingham.inference.attention import attention_of
     from gingham.inference.bundle import open_bundle
     from gingham.inference.tagger import Tagger
@@ -106,7 +108,7 @@ def command(
     reporter = ConsoleReporter()
     show_warnings(reporter)
     unmeasured = report is not None and json_file is None and not prior_correction
-    history, explain = None, None
+    history, explain, stored = None, None, None
     if model.suffix == ".parquet":
         _refuse_options_of_models(context, model)
         predicted = Predictions.from_parquet(model)
@@ -119,6 +121,12 @@ def command(
         if data is None:
             raise click.UsageError("Missing option '--data'.", context)
         bundle = open_bundle(model)
+        if bundle.calibrated:
+            stored = bundle.calibration
+            if prior_correction:
+                raise UserError(
+                    "--prior-correction: a calibrated model keeps its tags; measure it without, or the model before"
+                )
         options = changed_options(bundle.data, changes, max_pixels)
         tagger = Tagger.from_bundle(bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic)
         tagger.batch_size(batch_size)
@@ -145,10 +153,10 @@ def command(
     if unmeasured and not has_labels(predicted.targets):
         reporter.say("no photo has a label: nothing is measured")
     else:
-        metrics, lines = _measure(predicted, json_file, prior_correction)
+        metrics, lines = _measure(predicted, json_file, prior_correction, stored)
     if report is not None:
         write_report(
-            predicted,
+            predicted if stored is None else with_tags(predicted, stored.calibration),
             report,
             title=str(model),
             photos=shown,
@@ -157,6 +165,7 @@ def command(
             other=other,
             compared_with="" if compare is None else str(compare),
             explain=explain,
+            calibrated=None if stored is None else stored.calibration.probabilities(predicted.logits),
         )
         lines.append(f"report: {report}")
     for part in lines:
@@ -181,16 +190,20 @@ def _refuse_options_of_models(context: click.Context, file: Path) -> None:
 
 
 def _measure(
-    predicted: "Predictions", json_file: Path | None, prior_correction: bool
+    predicted: "Predictions", json_file: Path | None, prior_correction: bool, stored: "StoredCalibration | None"
 ) -> "tuple[Metrics, list[RenderableType]]":
-    """Measure and write; what is to be printed comes back."""
+    """Measure and write, of a calibrated model also its confidences and promises; what is to be printed comes back."""
+    from dataclasses import asdict
+
     from gingham.evaluation.bootstrap import paired_bootstrap
+    from gingham.evaluation.calibration import measure, with_tags
+    from gingham.evaluation.decisions import kept
     from gingham.evaluation.metrics import evaluate
     from gingham.evaluation.prior import cross_fitted, folds_of
-    from gingham.evaluation.tables import comparison_table, metrics_table
+    from gingham.evaluation.tables import calibration_table, comparison_table, kept_table, metrics_table
     from gingham.storage import write_json
 
-    measured = metrics = evaluate(predicted)
+    measured = metrics = evaluate(predicted if stored is None else with_tags(predicted, stored.calibration))
     plain = metrics.to_json()
     shown: list[RenderableType] = [metrics_table(metrics)]
     if prior_correction:
@@ -204,6 +217,14 @@ def _measure(
         }
         shown += [f"With an offset for each class, fitted on the others of {origin}:", metrics_table(metrics)]
         shown += ["Without (first) and with offsets (second):", comparison_table(comparison)]
+    if stored is not None:
+        tags, confidence = stored.calibration.confidence(predicted.logits)
+        scores = measure(predicted, stored.calibration.probabilities(predicted.logits), tags)
+        plain["calibration"] = {name: asdict(one) for name, one in scores.items()}
+        shown += ["Confidences, before and after calibration:", calibration_table(scores)]
+        promises = [(one, kept(one, predicted, tags, confidence)) for one in stored.decisions]
+        plain["promises"] = [{"precision": one.precision, "kept": counts} for one, counts in promises]
+        shown += [kept_table(one, counts) for one, counts in promises]
     if json_file is not None:
         write_json(json_file, plain)
     return measured, shown

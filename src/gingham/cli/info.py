@@ -8,6 +8,7 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from gingham.inference.calibration import StoredCalibration
     from gingham.inference.member import Member
     from gingham.schema import AttributeSchema
 
@@ -34,11 +35,23 @@ def command(subject: str, as_json: bool, schema_name: str | None) -> None:
         print_json(facts)
         return
     for name, value in facts.items():
-        if name not in {"parameters", "backbone_parameters", "parts", "members", "schema"}:
+        if name not in {"parameters", "backbone_parameters", "parts", "members", "schema", "calibration"}:
             print_result(f"{name}: {value}")
     print_result(_member_table(facts) if "members" in facts else _part_table(facts))
+    for line in _calibration_lines(facts.get("calibration")):
+        print_result(line)
     for attribute, classes in facts["schema"].items():
         print_result(f"{attribute}: {', '.join(classes)}")
+
+
+def _calibration_lines(calibration: dict[str, Any] | None) -> list[str]:
+    if calibration is None:
+        return []
+    lines = ["calibrated: " + "; ".join(f"{name}: {value}" for name, value in calibration["facts"].items())]
+    for one in calibration["decisions"]:
+        accepted = ", ".join(f"{name} {share:.1%}" for name, share in one["accepted"].items())
+        lines.append(f"--precision {one['precision']:g}: accepts {accepted} of the tested photos")
+    return [*lines, *(f"--coverage {coverage:g}: prediction sets" for coverage in calibration["sets"])]
 
 
 def _part_table(facts: dict[str, Any]) -> "Table":
@@ -108,12 +121,30 @@ def _describe(subject: str, schema_name: str | None) -> dict[str, Any]:
             **pulled_from(bundle),
             **{key: value for key, value in bundle.trained.items() if key != "metrics"},
         }
+        if bundle.calibrated:
+            facts["calibration"] = _calibration_facts(bundle.calibration)
     described = [_member_facts(member, schema) for member in members]
     if len(described) == 1:
         return {**facts, **described[0], "schema": schema.to_plain()}
     sums = {key: sum(member[key] for member in described) for key in ("parameters", "backbone_parameters")}
     named = [{"name": member.name, **own} for member, own in zip(members, described, strict=True)]
     return {**facts, "members": named, **sums, "schema": schema.to_plain()}
+
+
+def _calibration_facts(stored: "StoredCalibration") -> dict[str, Any]:
+    decisions = [
+        {
+            "precision": one.precision,
+            "joint": one.joint,
+            "per_class": one.per_class,
+            "accepted": {
+                name: sum(group.accepted for group in groups) / max(1, sum(group.photos for group in groups))
+                for name, groups in one.groups.items()
+            },
+        }
+        for one in stored.decisions
+    ]
+    return {"facts": dict(stored.facts), "decisions": decisions, "sets": [one.coverage for one in stored.sets]}
 
 
 def _member_facts(member: "Member", schema: "AttributeSchema") -> dict[str, Any]:

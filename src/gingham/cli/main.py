@@ -29,7 +29,9 @@ _VERBS = {
     "ensemble": ("gingham.cli.ensemble", "Join taggers in one that averages them."),
     "evaluate": ("gingham.cli.evaluate", "Measure a tagger on a labelled split."),
     "plot": ("gingham.cli.plot", "Draw the plots of a report, for papers."),
+    "calibrate": ("gingham.cli.calibrate", "Make confidences mean what they say, and find what needs no look."),
     "predict": ("gingham.cli.predict", "Tag images and write a table."),
+    "monitor": ("gingham.cli.monitor", "Compare new predictions with those that a promise was made on."),
     "explain": ("gingham.cli.explain", "Show where in a photo its tags come from."),
     "faithfulness": ("gingham.cli.faithfulness", "Measure what these explanations are worth."),
     "submit": ("gingham.cli.submit", "Write the challenge's submission file."),
@@ -91,7 +93,8 @@ def cli() -> None:
     """Gingham tags garment photos with several attributes at once.
 
     Results go to stdout, messages and progress to stderr. Exit codes: 0 done; 1 a bug; 2 your input; 3 the machine;
-    4 done, some images unreadable; 130 Ctrl-C; 143 SIGTERM. GINGHAM_DEBUG=1 shows tracebacks.
+    4 done, some images unreadable; 5 a promise no longer stands (monitor); 130 Ctrl-C; 143 SIGTERM. GINGHAM_DEBUG=1
+    shows tracebacks.
     """
 
 

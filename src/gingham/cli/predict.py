@@ -24,6 +24,14 @@ __all__ = ["command"]
 @click.option("--out", type=out_path, required=True, metavar="FILE", help="Table to write: .csv, .parquet or .jsonl.")
 @click.option("--boxes", type=file_path, metavar="FILE", help="Garment boxes: a table with image, x1, y1, x2, y2.")
 @click.option("--split", help="PATH is a labelled data set: tag this split of it (its boxes are used).")
+@click.option(
+    "--precision",
+    type=float,
+    metavar="P",
+    help="Say in <attribute>_accepted which tags may go without a look, as calibrated for this promise.",
+)
+@click.option("--coverage", type=float, metavar="C", help="Give in <attribute>_set the classes calibrated for this.")
+@click.option("--top-k", type=int, metavar="N", help="Give in <attribute>_top the N most probable classes.")
 @data_settings
 @max_pixels_option
 @click.option(
@@ -39,6 +47,9 @@ def command(
     out: Path,
     boxes: Path | None,
     split: str | None,
+    precision: float | None,
+    coverage: float | None,
+    top_k: int | None,
     changes: tuple[str, ...],
     max_pixels: int | None,
     isolated: bool,
@@ -53,14 +64,15 @@ def command(
     in x1, y1, x2, y2.
 
     Writes one row an image in sorted order, and FILE.manifest.json beside it. Images that cannot be read get a row
-    with the reason in `error`; the exit code is then 4.
+    with the reason in `error`; the exit code is then 4. The tag is the best class whether it is accepted or not.
     """
     from gingham.cli.console import ConsoleReporter, show_warnings
     from gingham.cli.labels import changed_options
     from gingham.data.columns import READERS
     from gingham.errors import ExitCode, UserError
-    from gingham.inference.bulk import table_writer, tag_images
+    from gingham.inference.bulk import table_columns, table_writer, tag_images
     from gingham.inference.bundle import open_bundle
+    from gingham.inference.decide import Decider
     from gingham.inference.items import gather_items, printable
     from gingham.inference.tagger import Tagger
 
@@ -71,6 +83,9 @@ def command(
     if changes and split is None and not any(path.suffix.lower() in READERS for path in paths):
         raise UserError(f"--set {changes[0]}: no table to read; give one as PATH, or a data set with --split")
     bundle = open_bundle(model)
+    # Before the networks are loaded and the paths read: what is asked for must be stored, and fit the table.
+    decider = Decider(bundle.schema, bundle.calibration, precision=precision, coverage=coverage, top_k=top_k)
+    table_columns(bundle.schema, decider)
     options = changed_options(bundle.data, changes, max_pixels)
     items = gather_items(paths, boxes=boxes, split=split, options=options, reporter=reporter)
     tagger = Tagger.from_bundle(
@@ -87,6 +102,9 @@ def command(
             "paths": [printable(str(path)) for path in paths],
             "boxes": None if boxes is None else printable(str(boxes)),
             "split": split,
+            "precision": precision,
+            "coverage": coverage,
+            "top_k": top_k,
             "set": list(changes),
             "device": str(tagger.device),
             "batch_size": tagger.batch_size(batch_size),
@@ -97,6 +115,7 @@ def command(
         batch_size=batch_size,
         workers=workers,
         reporter=reporter,
+        decider=decider,
     )
     reporter.say(f"{out}: {len(items)} images" + (f", {failed} unreadable (see column 'error')" if failed else ""))
     return ExitCode.SOME_UNREADABLE if failed else ExitCode.DONE

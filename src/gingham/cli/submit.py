@@ -41,6 +41,7 @@ def command(
     from gingham.cli.console import ConsoleReporter, show_warnings
     from gingham.cli.labels import changed_options
     from gingham.data.formats import read_labels
+    from gingham.evaluation.calibration import with_tags
     from gingham.inference.bundle import open_bundle
     from gingham.inference.submission import write_submission
     from gingham.inference.tagger import Tagger
@@ -54,5 +55,5 @@ def command(
     tagger.batch_size(batch_size)
     table = read_labels(data, options).split("test")
     predictions = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)
-    write_submission(predictions, table.schema, out)
+    write_submission(with_tags(predictions, bundle.calibration.calibration), table.schema, out)
     reporter.say(f"{out}: {len(predictions)} lines in the order of the test split")

@@ -1,15 +1,30 @@
 """Metrics and comparisons as tables for a terminal of 80 columns, or a pipe."""
 
+from collections.abc import Mapping
+
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group as Lines
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from gingham.evaluation.bootstrap import Comparison, Difference, Interval
+from gingham.evaluation.calibration import Measured
+from gingham.evaluation.decisions import Decisions, Group
 from gingham.evaluation.faithfulness import Summary
 from gingham.evaluation.metrics import Metrics
+from gingham.evaluation.reliability import Score
 
-__all__ = ["comparison_table", "faithfulness_table", "headline", "metrics_table"]
+__all__ = [
+    "calibration_table",
+    "comparison_table",
+    "decisions_table",
+    "faithfulness_table",
+    "headline",
+    "kept_table",
+    "metrics_table",
+    "needed_lines",
+]
 
 _NONE = "-"
 
@@ -20,7 +35,7 @@ def headline(metrics: Metrics) -> str:
     return f"{value}{_interval(metrics.mean_class_accuracy_ci95)} on {_count(metrics.n, 'image')}"
 
 
-def metrics_table(metrics: Metrics) -> Group:
+def metrics_table(metrics: Metrics) -> Lines:
     """Everything that `gingham evaluate` prints, ready for a `rich.console.Console`.
 
     The headline, the other overall numbers, one table of attributes, one of classes, and a line each that names the
@@ -46,10 +61,10 @@ def metrics_table(metrics: Metrics) -> Group:
     parts += [Text(line, overflow="fold") for line in lines]
     parts += [_attributes(metrics), _classes(metrics)]
     parts += [Text(note, overflow="fold") for note in notes]
-    return Group(*parts)
+    return Lines(*parts)
 
 
-def comparison_table(comparison: Comparison) -> Group:
+def comparison_table(comparison: Comparison) -> Lines:
     """The second system against the first: overall and per attribute (mean class accuracy), in points of percent.
 
     The second table counts the labelled images of each attribute that only one of the two has right.
@@ -63,10 +78,73 @@ def comparison_table(comparison: Comparison) -> Group:
     for name, attribute in comparison.per_attribute.items():
         p_value = _p_value(attribute.mcnemar_p_value if attribute.n else None)
         counts.add_row(Text(name), str(attribute.n), str(attribute.only_a_right), str(attribute.only_b_right), p_value)
-    return Group(Text(_verdict(comparison), style="bold"), table, counts)
+    return Lines(Text(_verdict(comparison), style="bold"), table, counts)
 
 
-def faithfulness_table(summary: Summary) -> Group:
+def calibration_table(measured: Mapping[str, Measured]) -> Lines:
+    """Scores before and after calibration, by attribute, with their intervals."""
+    errors = _table("attribute", values=("ECE before", "ECE after", "by chance", "n"))
+    losses = _table("attribute", values=("NLL before", "NLL after", "Brier before", "Brier after"))
+    for name, one in measured.items():
+        chance = f"{one.after.ece_by_chance:.3f}"
+        errors.add_row(Text(name), _score(one.before.ece), _score(one.after.ece), chance, str(one.after.n))
+        brier = f"{one.before.brier.value:.3f}", f"{one.after.brier.value:.3f}"
+        losses.add_row(Text(name), _score(one.before.nll), _score(one.after.nll), *brier)
+    note = "ECE: of the tag, 15 bins of equal mass; by chance: of a perfectly calibrated tagger on as many photos"
+    return Lines(errors, losses, Text(note, overflow="fold"))
+
+
+def decisions_table(decisions: Decisions) -> Lines:
+    """The thresholds of one promise, and what they accept of the tested photos."""
+    kept = "all attributes at once" if decisions.joint else "each attribute"
+    table = _table("attribute", "classes", values=("accepted from", "accepted", "of tested", "right"))
+    for name, groups in decisions.groups.items():
+        for position, group in enumerate(groups):
+            share = f"{group.accepted / group.photos:.1%}" if group.photos else _NONE
+            right = f"{group.right} of {group.accepted}" if group.accepted else _NONE
+            table.add_row(
+                Text(name if position == 0 else ""),
+                Text("all" if len(groups) == 1 else ", ".join(group.classes)),
+                _NONE if group.threshold is None else f"{group.threshold:.4f}",
+                share,
+                str(group.photos),
+                right,
+            )
+    promise = f"accepted tags right at least {decisions.precision:g} of the time, with {decisions.level:.0%} confidence"
+    return Lines(Text(f"{promise} for {kept}", style="bold"), table, *(Text(line) for line in needed_lines(decisions)))
+
+
+def kept_table(decisions: Decisions, counts: Mapping[str, tuple[int, int, int]]) -> Lines:
+    """What became of a promise on labelled photos: see `kept`."""
+    table = _table("attribute", values=("labelled", "accepted", "right", "share right"))
+    for name, (labelled, accepted, right) in counts.items():
+        share = f"{accepted / labelled:.1%}" if labelled else _NONE
+        table.add_row(Text(name), str(labelled), share, str(right), f"{right / accepted:.1%}" if accepted else _NONE)
+    return Lines(Text(f"Accepted by --precision {decisions.precision:g} here:"), table)
+
+
+def needed_lines(decisions: Decisions) -> list[str]:
+    """A line for each group of classes that accepts nothing: with too few photos, or tags not right often enough."""
+    lines = []
+    for name, groups in decisions.groups.items():
+        for group in groups:
+            if group.threshold is None:
+                where = name if len(groups) == 1 else f"{name} ({', '.join(group.classes)})"
+                lines.append(f"{where}: {_why(group)}; nothing is accepted")
+    return lines
+
+
+def _why(group: Group) -> str:
+    if group.photos < group.needed:
+        return f"{group.photos} of {group.needed} needed photos"
+    return f"{group.photos} photos ({group.needed} needed at least), with too many wrong tags among the surest"
+
+
+def _score(one: Score) -> str:
+    return f"{one.value:.3f}" + ("" if one.ci95 is None else f" [{one.ci95[0]:.3f}, {one.ci95[1]:.3f}]")
+
+
+def faithfulness_table(summary: Summary) -> Lines:
     """Deletion and insertion of each kind of map, its overlap with the garment's box, and differences from baselines."""
     means = _table("map", values=("deletion", "insertion", "weight in box", "peak in box"))
     for kind, measures in summary.means.items():
@@ -96,7 +174,7 @@ def faithfulness_table(summary: Summary) -> Group:
         for name in next(iter(summary.per_attribute.values()))[measure]:
             row = [kinds[measure][name] for kinds in summary.per_attribute.values()]
             per_attribute.add_row(Text(f"{name}, {measure.replace('_', ' ')}"), *map(_percent, row))
-    return Group(*parts, per_attribute)
+    return Lines(*parts, per_attribute)
 
 
 def _verdict(comparison: Comparison) -> str:

@@ -2,8 +2,10 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,15 +15,18 @@ import pyarrow.parquet as pq
 import gingham
 from gingham.data.cells import escaped
 from gingham.errors import UserError
+from gingham.inference.decide import Decider, Tag
 from gingham.inference.tagger import Item, Outcome, Tagger
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 from gingham.storage import atomic_file, sha256_file, write_json
 
-__all__ = ["TABLE_WRITERS", "table_writer", "tag_images"]
+__all__ = ["TABLE_WRITERS", "table_columns", "table_writer", "tag_images"]
 
 Row = Mapping[str, Any]
 Write = Callable[[Row], None]
+Kinds = Mapping[str, pa.DataType]
+"""Column -> what its cells are, in order."""
 
 _ROWS_PER_GROUP = 10_000
 _FORMULAS = "text that a spreadsheet would run has a ' before it; Gingham's readers take it away"
@@ -37,11 +42,14 @@ def tag_images(
     batch_size: int | None = None,
     workers: int = 2,
     reporter: Reporter | None = None,
+    decider: Decider | None = None,
 ) -> int:
     """Tag images in the order given and write one row each; return how many could not be read.
 
     A row has `image`, for each attribute its class and `<attribute>_confidence` (0..1), and `error`: empty, or the
-    reason why this image could not be read (its tags are then empty). In CSV, text that a spreadsheet would run has a
+    reason why this image could not be read (its tags are then empty). If the decider was asked for them, there are
+    further `<attribute>_accepted` (true or false), `<attribute>_set` (a list of classes), and `<attribute>_top` with
+    `<attribute>_top_confidence` (lists); in CSV, lists are JSON. In CSV, text that a spreadsheet would run has a
     single quote before it (`data.cells`), which the manifest says. `<out>.manifest.json` is written last.
 
     Args:
@@ -53,16 +61,19 @@ def tag_images(
         batch_size: images in one pass of the network; see `Tagger.batch_size`.
         workers: decoding threads.
         reporter: shows progress.
+        decider: what to say of each attribute; see `Tagger.decider`. Default: class and confidence.
 
     Raises:
-        UserError: the ending of `out` is none of the three.
+        UserError: the ending of `out` is none of the three, or two columns would have one name.
         MachineError: the disk is full or refuses; nothing is left at `out`.
     """
     writer = table_writer(out)
+    decider = decider or tagger.decider()
+    kinds = table_columns(tagger.schema, decider)
     failed = count = 0
-    with (reporter or Reporter()).bar("tagging", total) as bar, writer(out, tagger.schema) as write:
+    with (reporter or Reporter()).bar("tagging", total) as bar, writer(out, kinds) as write:
         for outcome in tagger.stream(items, batch_size=batch_size, workers=workers):
-            write(_row(tagger, outcome))
+            write(_row(outcome, decider, kinds))
             failed += outcome.logits is None
             count += 1
             bar.advance()
@@ -83,13 +94,15 @@ def tag_images(
             for voter in tagger.voters
         ],
         "formulas": _FORMULAS if out.suffix.lower() == ".csv" else "as they are",
+        "calibration": dict(tagger.calibration.facts) or None,
+        "promise": None if decider.decisions is None else asdict(decider.decisions),
         "options": dict(options),
     }
     write_json(out.with_name(f"{out.name}.manifest.json"), manifest)
     return failed
 
 
-def table_writer(out: Path) -> Callable[[Path, AttributeSchema], AbstractContextManager[Write]]:
+def table_writer(out: Path) -> Callable[[Path, Kinds], AbstractContextManager[Write]]:
     """The writer for a file's ending.
 
     Raises:
@@ -101,38 +114,67 @@ def table_writer(out: Path) -> Callable[[Path, AttributeSchema], AbstractContext
         raise UserError(f"--out {out}: the ending must be one of {', '.join(TABLE_WRITERS)}") from None
 
 
-def _row(tagger: Tagger, outcome: Outcome) -> Row:
-    row: dict[str, Any] = {"image": outcome.id}
-    if outcome.logits is None:
-        for name in tagger.schema.names:
-            row[name] = row[f"{name}_confidence"] = None
-    else:
-        for name, tag in tagger.tags(outcome.logits).items():
-            row[name], row[f"{name}_confidence"] = tag.label, tag.confidence
+def table_columns(schema: AttributeSchema, decider: Decider) -> Kinds:
+    """The columns of a table of tags.
+
+    Raises:
+        UserError: an attribute is called as a column of another one.
+    """
+    kinds = [("image", pa.string())]
+    for name in schema.names:
+        kinds += [(name, pa.string()), (f"{name}_confidence", pa.float64())]
+        if decider.precision is not None:
+            kinds.append((f"{name}_accepted", pa.bool_()))
+        if decider.coverage is not None:
+            kinds.append((f"{name}_set", pa.list_(pa.string())))
+        if decider.top_k is not None:
+            kinds += [(f"{name}_top", pa.list_(pa.string())), (f"{name}_top_confidence", pa.list_(pa.float64()))]
+    kinds.append(("error", pa.string()))
+    columns = dict(kinds)
+    if len(columns) < len(kinds):
+        twice = next(name for name, times in Counter(name for name, _ in kinds).items() if times > 1)
+        raise UserError(f"two columns would be called '{twice}': leave --coverage or --top-k out")
+    return columns
+
+
+def _row(outcome: Outcome, decider: Decider, kinds: Kinds) -> Row:
+    row: dict[str, Any] = dict.fromkeys(kinds)
+    row["image"] = outcome.id
+    if outcome.logits is not None:
+        for name, tag in decider(outcome.logits).items():
+            row.update(_cells(name, tag))
     row["error"] = outcome.error.reason if outcome.error else ""
     return row
 
 
-def _columns(schema: AttributeSchema) -> list[str]:
-    tags = [column for name in schema.names for column in (name, f"{name}_confidence")]
-    return ["image", *tags, "error"]
+def _cells(name: str, tag: Tag) -> Row:
+    cells: dict[str, Any] = {name: tag.label, f"{name}_confidence": tag.confidence}
+    if tag.accepted is not None:
+        cells[f"{name}_accepted"] = tag.accepted
+    if tag.among is not None:
+        cells[f"{name}_set"] = list(tag.among)
+    if tag.top is not None:
+        cells[f"{name}_top"] = [label for label, _ in tag.top]
+        cells[f"{name}_top_confidence"] = [confidence for _, confidence in tag.top]
+    return cells
 
 
 @contextmanager
-def _write_csv(out: Path, schema: AttributeSchema) -> Iterator[Write]:
+def _write_csv(out: Path, kinds: Kinds) -> Iterator[Write]:
     with atomic_file(out) as stream:
         # All text is in quotes, so that no other separator (`;` in much of Europe) cuts a formula out of it.
         writer = csv.writer(_Utf8(stream), quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-        columns = _columns(schema)
-        writer.writerow([escaped(name) for name in columns])
+        writer.writerow([escaped(name) for name in kinds])
 
         def write(row: Row) -> None:
-            writer.writerow([_csv_cell(row[name]) for name in columns])
+            writer.writerow([_csv_cell(row[name]) for name in kinds])
 
         yield write
 
 
-def _csv_cell(value: str | float | None) -> str | float:
+def _csv_cell(value: str | float | bool | list[Any] | None) -> str | float:
+    if isinstance(value, bool | list):
+        return json.dumps(value, ensure_ascii=False)
     # Numbers have as many digits as tell them from all others.
     return value if isinstance(value, float) else escaped(value or "")
 
@@ -148,7 +190,7 @@ class _Utf8:
 
 
 @contextmanager
-def _write_jsonl(out: Path, schema: AttributeSchema) -> Iterator[Write]:
+def _write_jsonl(out: Path, kinds: Kinds) -> Iterator[Write]:
     with atomic_file(out) as stream:
 
         def write(row: Row) -> None:
@@ -158,8 +200,7 @@ def _write_jsonl(out: Path, schema: AttributeSchema) -> Iterator[Write]:
 
 
 @contextmanager
-def _write_parquet(out: Path, schema: AttributeSchema) -> Iterator[Write]:
-    kinds = {name: pa.float64() if name.endswith("_confidence") else pa.string() for name in _columns(schema)}
+def _write_parquet(out: Path, kinds: Kinds) -> Iterator[Write]:
     arrow = pa.schema(list(kinds.items()))
     rows: list[Row] = []
     with atomic_file(out) as stream, pq.ParquetWriter(stream, arrow, compression="zstd") as writer:
@@ -174,7 +215,7 @@ def _write_parquet(out: Path, schema: AttributeSchema) -> Iterator[Write]:
         writer.write_table(pa.Table.from_pylist(rows, arrow))
 
 
-TABLE_WRITERS: dict[str, Callable[[Path, AttributeSchema], AbstractContextManager[Write]]] = {
+TABLE_WRITERS: dict[str, Callable[[Path, Kinds], AbstractContextManager[Write]]] = {
     ".csv": _write_csv,
     ".parquet": _write_parquet,
     ".jsonl": _write_jsonl,

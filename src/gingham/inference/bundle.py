@@ -11,6 +11,7 @@ from gingham.data.preprocess import Preprocess
 from gingham.data.test_time import TestTime
 from gingham.documents import DOCUMENT_LIMIT
 from gingham.errors import BundleError
+from gingham.inference.calibration import CALIBRATION, StoredCalibration, identity, read_calibration
 from gingham.inference.member import CONFIG, WEIGHTS, Member
 from gingham.models.network import Network
 from gingham.models.options import ModelOptions
@@ -45,8 +46,9 @@ MOST_MEMBERS = 64
 
 _SCHEMA = "schema.json"
 _PREPROCESS = "preprocess.json"
-_FORMAT = 2
-"""1: one member, seen in one view, its preprocessing in a file of its own; 2: `members` says all of that of each."""
+_FORMAT = 3
+"""1: one member, seen in one view, its preprocessing in a file of its own; 2: `members` says all of that of each;
+3: as 2, with `calibration.json`."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Bundle:
         data: how the labels that it was trained on were read, so that it is measured on labels read alike.
         trained: free text values about the training (data, epoch, metrics).
         hash: SHA-256 of its manifest, which has the sum of every file.
+        calibration: how logits become confidences, and what is promised; the identity, if it is not calibrated.
+        calibrated: whether it has a `calibration.json`.
     """
 
     path: Path
@@ -68,6 +72,8 @@ class Bundle:
     data: DataOptions
     trained: Mapping[str, Any]
     hash: str
+    calibration: StoredCalibration
+    calibrated: bool
 
     @property
     def only(self) -> Member:
@@ -147,7 +153,7 @@ def open_bundle(model: Path) -> Bundle:
         BundleError: missing, damaged, changed since it was written, or of a later format.
     """
     path = bundle_path(model)
-    known = {CONFIG, _SCHEMA, _PREPROCESS, CARD, WEIGHTS, *weights_names(MOST_MEMBERS)}
+    known = {CONFIG, _SCHEMA, _PREPROCESS, CALIBRATION, CARD, WEIGHTS, *weights_names(MOST_MEMBERS)}
     sums = verify_manifest(path, known)
     _require_listed(path, sums, (CONFIG,))
     names = file_names(path)
@@ -170,8 +176,8 @@ def file_names(path: Path) -> tuple[str, ...]:
         BundleError: `config.json` is missing or malformed, or of a later format.
     """
     config = _read_config(path)
-    documents = (CONFIG, _SCHEMA, _PREPROCESS) if config["format"] == 1 else (CONFIG, _SCHEMA)
-    return *documents, *weights_names(len(config["members"]))
+    documents = {1: (_PREPROCESS,), 2: (), 3: (CALIBRATION,)}[config["format"]]
+    return CONFIG, _SCHEMA, *documents, *weights_names(len(config["members"]))
 
 
 def describe(path: Path) -> Bundle:
@@ -188,6 +194,7 @@ def describe(path: Path) -> Bundle:
         data, trained = dict(config["data"]), dict(config["trained"])
     except (KeyError, TypeError, ValueError):
         raise _malformed(path) from None
+    calibrated = config["format"] == 3
     return Bundle(
         path=path,
         schema=schema,
@@ -195,6 +202,8 @@ def describe(path: Path) -> Bundle:
         data=DataOptions.parse(data, source=str(path / CONFIG), error=BundleError),
         trained=trained,
         hash=sha256_file(path / MANIFEST),
+        calibration=read_calibration(path / CALIBRATION, schema) if calibrated else identity(schema),
+        calibrated=calibrated,
     )
 
 
@@ -214,7 +223,7 @@ def _read_config(path: Path) -> Any:
             raise BundleError(
                 f"{path}: written by Gingham {config['gingham']}, format {config['format']}; upgrade Gingham"
             )
-        known = config["format"] in (1, 2) and config["runtime"] == "torch" and isinstance(config["members"], list)
+        known = config["format"] in (1, 2, 3) and config["runtime"] == "torch" and isinstance(config["members"], list)
         if not known or not 1 <= len(config["members"]) <= (1 if config["format"] == 1 else MOST_MEMBERS):
             raise BundleError(f"{path / CONFIG}: runtime {config['runtime']!r} or its members are not known here")
     except (KeyError, TypeError):
@@ -232,7 +241,7 @@ def _only_member(path: Path, config: Any) -> tuple[Member, ...]:
 
 
 def _all_members(path: Path, config: Any) -> tuple[Member, ...]:
-    """The members of format 2."""
+    """The members of formats 2 and 3."""
     members = []
     for number, name in enumerate(weights_names(len(config["members"]))):
         source = f"{path / CONFIG}: members.{number}"
@@ -282,18 +291,23 @@ def write_descriptions(
     data: DataOptions,
     trained: Mapping[str, Any],
     card: str,
+    calibration: Mapping[str, Any] | None = None,
 ) -> None:
     """Write all files of a bundle but the weights and the manifest. See `write_bundle`.
 
-    What an older Gingham can use has the format that it reads.
+    What an older Gingham can use has the format that it reads. With a calibration (`to_plain`) it must not: its
+    confidences would be others.
     """
     plain = {"runtime": "torch", "data": data.model_dump(mode="json"), "trained": dict(trained)}
-    config: dict[str, Any] = {"format": _FORMAT, "gingham": gingham.__version__, **plain}
-    if len(members) == 1 and members[0].test_time == TestTime():
+    number = 2 if calibration is None else _FORMAT
+    config: dict[str, Any] = {"format": number, "gingham": gingham.__version__, **plain}
+    if calibration is None and len(members) == 1 and members[0].test_time == TestTime():
         config |= {"format": 1, "members": [WEIGHTS], "model": members[0].model.model_dump(mode="json")}
         write_json(folder / _PREPROCESS, members[0].preprocess.model_dump(mode="json"))
     else:
         config["members"] = [member.model_dump(mode="json") for member in members]
+    if calibration is not None:
+        write_json(folder / CALIBRATION, calibration)
     write_json(folder / CONFIG, config)
     write_json(folder / _SCHEMA, schema.to_plain())
     write_text(folder / CARD, card)

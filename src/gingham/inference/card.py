@@ -5,11 +5,17 @@ from typing import Any
 
 import yaml
 
+from gingham.evaluation.calibrated import Calibrated
 from gingham.evaluation.metrics import Metrics
 from gingham.inference.member import Member
 from gingham.schema import AttributeSchema
 
-__all__ = ["model_card"]
+__all__ = ["calibrated_card", "model_card"]
+
+_UNCALIBRATED = "Confidences are raw softmax values: they are not calibrated."
+_CALIBRATED = "Confidences are calibrated, and promises kept, for photos like those of the section above."
+_LIMITS = "\n## Limits\n"
+_CALIBRATION = "\n## Calibration\n"
 
 
 def model_card(
@@ -86,11 +92,53 @@ def model_card(
         "",
         "## Limits",
         "",
-        "The model knows photos like those that it was trained on. Confidences are raw softmax values: they are not "
-        "calibrated. The licence of the training data may limit what the model may be used for.",
+        f"The model knows photos like those that it was trained on. {_UNCALIBRATED} The licence of the training data "
+        "may limit what the model may be used for.",
         "",
     ]
     return "\n".join(lines)
+
+
+def calibrated_card(card: str, found: Calibrated, facts: Mapping[str, str]) -> str:
+    """A model card with a section on the calibration before its limits; one that is there already goes.
+
+    Args:
+        card: the card so far, Markdown.
+        found: the calibration.
+        facts: in words: the data, the split, what is assumed.
+    """
+    before, limits, after = card.partition(_LIMITS)
+    before = before.partition(_CALIBRATION)[0].rstrip("\n")
+    lines = [
+        *("", "", "## Calibration", ""),
+        *(f"- {key}: {value}" for key, value in facts.items()),
+        *(
+            "",
+            "| attribute | ECE before | ECE after | NLL before | NLL after | n |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ),
+        *(
+            f"| {name} | {one.before.ece.value:.4f} | {one.after.ece.value:.4f} | {one.before.nll.value:.4f} | "
+            f"{one.after.nll.value:.4f} | {one.after.n} |"
+            for name, one in found.measured.items()
+        ),
+    ]
+    for decisions in found.decisions:
+        together = ", by all attributes at once" if decisions.joint else ", by each attribute"
+        lines += [
+            *(
+                "",
+                f"Accepted tags are right in at least {decisions.precision:.1%} of cases{together}, with a confidence ",
+            ),
+        ]
+        lines[-1] += f"of {decisions.level:.0%} over the draw of the calibration photos:"
+        lines += ["", "| attribute | classes | accepted from | share accepted |", "| --- | --- | --- | --- |"]
+        for name, groups in decisions.groups.items():
+            for group in groups:
+                classes = "all" if len(groups) == 1 else ", ".join(group.classes)
+                least = "nothing is accepted" if group.threshold is None else f"{group.threshold:.4f}"
+                lines.append(f"| {name} | {classes} | {least} | {group.accepted / max(1, group.photos):.1%} |")
+    return before + "\n".join(lines) + "\n" + limits + after.replace(_UNCALIBRATED, _CALIBRATED)
 
 
 def _opening(schema: AttributeSchema, members: Sequence[Member]) -> list[str]:

@@ -37,6 +37,7 @@ def join_bundles(
 
     Each network keeps its backbone, preprocessing and test-time views. All networks count alike: a model that is an
     ensemble itself brings its members, and each has as much say as a model of one. Weights are copied as they are.
+    Calibrations are left out, since what is averaged has others: an ensemble is calibrated as a whole.
 
     Args:
         paths: bundles or runs, at least one.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +18,14 @@ from gingham.data.prefetch import prefetch
 from gingham.data.table import LabelTable
 from gingham.errors import DataError, ImageError, UserError
 from gingham.inference.bundle import Bundle, open_bundle
+from gingham.inference.calibration import StoredCalibration, identity
+from gingham.inference.decide import Decider, Tag
 from gingham.inference.explain import Explanation, explain
 from gingham.inference.load import Decode, Facts, Item, Source, load
 from gingham.inference.panel import Panel, Voter
 from gingham.inference.repository import cached_bundle
 from gingham.inference.viewed import ViewedPhoto
-from gingham.predictions import Predictions, softmax
+from gingham.predictions import Predictions
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 
@@ -35,13 +36,6 @@ _BATCH = 8
 
 class MissingBoxWarning(UserWarning):
     """A model trained on garment boxes got an image without one and used the whole image."""
-
-
-class Tag(NamedTuple):
-    """The chosen class of one attribute and its probability."""
-
-    label: str
-    confidence: float
 
 
 @dataclass(frozen=True)
@@ -85,6 +79,10 @@ class Tagger:
         tags = tagger("photo.jpg")
         tags["pattern"].label, tags["pattern"].confidence
 
+    A calibrated bundle (`gingham calibrate`) gives calibrated confidences, and says which tags may go without a look:
+
+        tagger("photo.jpg", precision=0.95)["pattern"].accepted
+
     Attributes:
         schema: the attributes that it tags.
         voters: its networks.
@@ -94,6 +92,7 @@ class Tagger:
             thread, with deterministic algorithms. Bits are equal on equal machines with equal versions.
         isolated: images are decoded in child processes, so that one that crashes a library costs only itself. It is
             for many images at once; images that Pillow has opened already are not isolated.
+        calibration: how logits become tags and confidences.
     """
 
     def __init__(
@@ -106,6 +105,7 @@ class Tagger:
         max_pixels: int = MAX_PIXELS,
         deterministic: bool = False,
         isolated: bool = False,
+        calibration: StoredCalibration | None = None,
     ) -> None:
         self.device = device if isinstance(device, torch.device) else choose_device(device)
         self.schema = schema
@@ -115,6 +115,8 @@ class Tagger:
         self.deterministic = deterministic
         self.isolated = isolated
         self._panel = Panel(self.voters, schema, self.device, deterministic=deterministic)
+        self.calibration = calibration or identity(schema)
+        self._plain = self.decider()
         self._warned = False
 
     @property
@@ -212,24 +214,43 @@ class Tagger:
             max_pixels=bundle.data.max_pixels if max_pixels is None else max_pixels,
             deterministic=deterministic,
             isolated=isolated,
+            calibration=bundle.calibration,
         )
 
-    def __call__(self, image: Source, *, box: Sequence[float] | None = None) -> dict[str, Tag]:
+    def decider(
+        self, *, precision: float | None = None, coverage: float | None = None, top_k: int | None = None
+    ) -> Decider:
+        """What makes tags of logits, with all that is asked for. See `Decider` for arguments and errors."""
+        return Decider(self.schema, self.calibration, precision=precision, coverage=coverage, top_k=top_k)
+
+    def __call__(
+        self,
+        image: Source,
+        *,
+        box: Sequence[float] | None = None,
+        precision: float | None = None,
+        coverage: float | None = None,
+        top_k: int | None = None,
+    ) -> dict[str, Tag]:
         """Tag one image.
 
         Args:
             image: path, encoded bytes, or PIL image.
             box: the garment's `x1 y1 x2 y2` in pixels of the upright image.
+            precision: fill `Tag.accepted`, by the thresholds stored for this promise.
+            coverage: fill `Tag.among`, the prediction set stored for this coverage.
+            top_k: fill `Tag.top`, so many of the most probable classes.
 
         Raises:
             ImageError: it cannot be read, or the box lies outside of it; `reason` says why.
-            UserError: the box is not four numbers.
+            UserError: the box is not four numbers, or nothing is stored for the precision or coverage.
             TypeError: the image is of another type.
         """
-        return self.tag([_item(image, box)])[0]
+        decider = self.decider(precision=precision, coverage=coverage, top_k=top_k)
+        return self.tag([_item(image, box)], decider)[0]
 
-    def tag(self, items: Iterable[Item]) -> list[dict[str, Tag]]:
-        """Tag several images.
+    def tag(self, items: Iterable[Item], decider: Decider | None = None) -> list[dict[str, Tag]]:
+        """Tag several images; `decider` says with what besides label and confidence.
 
         Raises:
             ImageError: one of them cannot be read; `stream` goes on instead.
@@ -238,7 +259,7 @@ class Tagger:
         for outcome in self.stream(items):
             if outcome.logits is None:
                 raise outcome.error or ImageError("unreadable", outcome.id)
-            results.append(self.tags(outcome.logits))
+            results.append((decider or self._plain)(outcome.logits))
         return results
 
     def explain(
@@ -269,13 +290,8 @@ class Tagger:
             return ViewedPhoto(self._panel, next(self._checked([item])), decoder)
 
     def tags(self, logits: npt.NDArray[np.float32]) -> dict[str, Tag]:
-        """The best class and its probability for each attribute, from logits `[ΣC]`."""
-        probabilities = softmax(logits[None], self.schema)[0]
-        result = {}
-        for attribute, part in zip(self.schema.attributes, self.schema.slices, strict=True):
-            best = int(logits[part].argmax())
-            result[attribute.name] = Tag(attribute.classes[best], float(probabilities[part][best]))
-        return result
+        """The chosen class and its confidence for each attribute, from logits `[ΣC]`."""
+        return self._plain(logits)
 
     def batch_size(self, asked: int | None) -> int:
         """Views in one pass of a network: 8 unless asked for others, and 1 where that decides the bits.

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from gingham.data.raster import Floats, raster_of, seen_part
 from gingham.data.test_time import Window, evaluation_views, evaluation_windows
 from gingham.errors import DataError, ImageError
-from gingham.inference.load import Decode, Item, Look, Views, read_image
+from gingham.inference.load import Decode, Item, Views, read_image
 from gingham.inference.panel import Panel
 from gingham.models.relevance import Way
 
