@@ -125,8 +125,7 @@ class _Curves:
 def _maps(curves: _Curves, kinds: Sequence[Kind], seed: int, reporter: Reporter) -> Mapping[Kind, Floats]:
     """Kind -> maps `[K, h, w]`, or one for all attributes."""
     photo = curves.photo
-    left, top, right, bottom = photo.seen
-    whole = Window(left, top, right, bottom)
+    whole = Window(photo.seen, photo.seen)
     maps: dict[Kind, Floats] = {}
     for kind in kinds:
         if kind == "random":

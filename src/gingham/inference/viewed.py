@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from gingham.data.raster import Floats, raster_of, seen_part
 from gingham.data.test_time import Window, evaluation_views, evaluation_windows
 from gingham.errors import DataError, ImageError
-from gingham.inference.load import Decode, Item, Look, Views, read_image
+from gingham.inference.load import Decode, Item, Views, read_image
 from gingham.inference.panel import Panel
 from gingham.models.relevance import Way
 
@@ -54,7 +54,7 @@ class ViewedPhoto:
             raise ImageError("bad_box", f"{item.id}: {failure}") from None
         every = [window for windows in self.windows for window in windows]
         self.raster = raster_of(self.image.width, self.image.height, every)
-        self.seen = seen_part(self.image.width, self.image.height, every)
+        self.seen = seen_part(every)
         self._fills: dict[Fill, list[Views]] = {}
 
     def logits(self) -> npt.NDArray[np.float32]:
