@@ -36,8 +36,8 @@ def command(
 ) -> int:
     """Show where in a photo its tags come from: attention of each attribute, and what hiding patches does to its tag.
 
-    IMAGE is a file, a folder, or a table that lists images. One .png or .npz holds at most 20 images. Images that cannot
-    be read are named and left out; the exit code is then 4. docs/explanations.md says how to read the maps.
+    IMAGE is a file, a folder, or a table that lists images. One .png or .npz holds at most 20 images. Images that
+    cannot be read are named and left out; the exit code is then 4. docs/explanations.md says how to read the maps.
     """
     from gingham.cli.console import ConsoleReporter, show_warnings
     from gingham.cli.labels import changed_options

@@ -54,7 +54,7 @@ def command(
     max_pixels: int | None,
     device: str,
 ) -> None:
-    """Measure what a tagger's explanations are worth: deletion and insertion curves, and overlap with the garment's box.
+    """Measure what a tagger's explanations are worth: deletion and insertion curves, and overlap with garment boxes.
 
     A photo takes some 200 passes through the networks. docs/explanations.md says how to read the figures.
     """

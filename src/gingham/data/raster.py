@@ -1,6 +1,6 @@
 """Maps in a photo's frame: from the tokens of a view to cells of the photo, and from these to the view's pixels.
 
-Both ways are exact integrals over cells. All is separable, a product of one matrix for the rows and one for the columns.
+Both ways are exact integrals over cells, and separable: a product of one matrix for the rows and one for the columns.
 """
 
 from typing import NamedTuple
@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gingham.data.preprocess import Region
 from gingham.data.test_time import Window
 
-__all__ = ["CELLS", "Raster", "raster_of"]
+__all__ = ["CELLS", "Floats", "Raster", "raster_of", "seen_part"]
 
 CELLS = 60
 """How many cells the longer side of what is seen of a photo has."""
@@ -31,33 +32,36 @@ class Raster(NamedTuple):
     def place(self, maps: npt.NDArray[np.floating], window: Window) -> Floats:
         """Weights of a view's tokens, as weights of the photo's cells.
 
-        Between the centres of the tokens the density is interpolated bilinearly, at the view's edges it goes on as it is:
-        what every enlarged heat map shows. Each token's weight is kept, but for what lies beyond the photo.
+        Between the centres of the tokens the density is interpolated bilinearly, and at the view's edges it goes on as
+        it is: what enlarged heat maps show. Each token's weight is kept, but for what lies on white around the photo.
 
         Args:
             maps: `[..., h, w]`.
             window: where the view lies.
 
         Returns:
-            `[..., rows, columns]`, with the sum of `maps`, less what lies beyond the photo.
+            `[..., rows, columns]`, with the sum of `maps`, less what lies on white.
         """
-        down = _spread(self._edges(self.rows, self.height), window.top, window.bottom, maps.shape[-2])
-        across = _spread(self._edges(self.columns, self.width), window.left, window.right, maps.shape[-1])
+        rows, columns = self._shown(window)
+        left, top, right, bottom = window.edges
+        down = _spread(rows, top, bottom, maps.shape[-2])
+        across = _spread(columns, left, right, maps.shape[-1])
         # A mirrored view's first column is the photo's last one.
         flat = maps[..., ::-1] if window.mirrored else maps
         placed: Floats = down @ flat.astype(np.float64) @ across.T
         return placed
 
     def cover(self, mask: npt.NDArray[np.bool_], window: Window, size: int) -> Floats:
-        """The share of each pixel of a view that masked cells cover: `[size, size]`, 0..1; 0 beyond the photo.
+        """The share of each pixel of a view that masked cells cover: `[size, size]`, 0..1; 0 on white.
 
         Args:
             mask: `[rows, columns]`.
             window: where the view lies.
             size: of the view in pixels.
         """
-        down = _overlap(self._edges(self.rows, self.height), window.top, window.bottom, size)
-        across = _overlap(self._edges(self.columns, self.width), window.left, window.right, size)
+        rows, columns = self._shown(window)
+        left, top, right, bottom = window.edges
+        down, across = _overlap(rows, top, bottom, size), _overlap(columns, left, right, size)
         covered: Floats = down @ mask.astype(np.float64) @ across.T
         return covered[:, ::-1] if window.mirrored else covered
 
@@ -66,27 +70,30 @@ class Raster(NamedTuple):
         down = _within(self._edges(self.rows, self.height), top, bottom)
         return np.outer(down, _within(self._edges(self.columns, self.width), left, right))
 
+    def _shown(self, window: Window) -> tuple[Floats, Floats]:
+        """The cells' edges, of rows and of columns, moved into what a view shows of the photo."""
+        left, top, right, bottom = window.photo
+        rows, columns = self._edges(self.rows, self.height), self._edges(self.columns, self.width)
+        return np.clip(rows, top, bottom), np.clip(columns, left, right)
+
     @staticmethod
     def _edges(cells: int, length: int) -> Floats:
-        return np.arange(cells + 1) * (length / cells)
+        edges: Floats = np.arange(cells + 1, dtype=np.float64) * (length / cells)
+        return edges
 
 
 def raster_of(width: int, height: int, windows: list[Window]) -> Raster:
     """Cells that are nearly squares, `CELLS` of them along the longer side of what the windows show of the photo."""
-    seen = seen_part(width, height, windows)
-    finest = CELLS / max(seen[2] - seen[0], seen[3] - seen[1])
+    left, top, right, bottom = seen_part(windows)
+    finest = CELLS / max(right - left, bottom - top)
     rows, columns = (min(_MOST_CELLS, max(1, round(side * finest))) for side in (height, width))
     return Raster(width, height, rows, columns)
 
 
-def seen_part(width: int, height: int, windows: list[Window]) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of the smallest rectangle of the photo that has all that the windows show of it."""
-    return (
-        max(0.0, min(window.left for window in windows)),
-        max(0.0, min(window.top for window in windows)),
-        min(float(width), max(window.right for window in windows)),
-        min(float(height), max(window.bottom for window in windows)),
-    )
+def seen_part(windows: list[Window]) -> Region:
+    """The smallest rectangle of the photo that has all that the windows show of it."""
+    lefts, tops, rights, bottoms = zip(*(window.photo for window in windows), strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def _spread(edges: Floats, start: float, stop: float, count: int) -> Floats:
@@ -108,9 +115,11 @@ def _overlap(edges: Floats, start: float, stop: float, size: int) -> Floats:
     """The share of each of `size` pixels from `start` to `stop` that each cell covers: `[size, cells]`."""
     pixels = np.linspace(start, stop, size + 1)[:, None]
     low, high = np.maximum(pixels[:-1], edges[:-1]), np.minimum(pixels[1:], edges[1:])
-    return np.clip(high - low, 0, None) / ((stop - start) / size)
+    shares: Floats = np.clip(high - low, 0, None) / ((stop - start) / size)
+    return shares
 
 
 def _within(edges: Floats, start: float, stop: float) -> Floats:
     """The share of each cell that lies between start and stop."""
-    return np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0, None) / np.diff(edges)
+    shares: Floats = np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0, None) / np.diff(edges)
+    return shares

@@ -15,15 +15,16 @@ __all__ = ["TestTime", "Window", "check_test_time", "evaluation_regions", "evalu
 
 
 class Window(NamedTuple):
-    """Where a view lies in its photo: its edges in pixels of the photo, beyond it where white was added.
+    """Where a view lies in its photo, in pixels of the photo.
 
-    Mirrored, the view's first column is at the right edge.
+    Attributes:
+        edges: of the view; where white was added, they are where it would end if the photo went on.
+        photo: the part of the photo that the view shows: all within the edges, but for the white.
+        mirrored: the view's first column is at the right edge.
     """
 
-    left: float
-    top: float
-    right: float
-    bottom: float
+    edges: Region
+    photo: Region
     mirrored: bool = False
 
 
@@ -132,7 +133,8 @@ def evaluation_windows(
     windows = []
     for region in evaluation_regions(image, box, preprocess, test_time):
         edges = shown(image, region, preprocess, preprocess.size)
-        windows += [Window(*edges, mirrored) for mirrored in ((False, True) if test_time.flip else (False,))]
+        photo = region if preprocess.resize == "pad" else edges
+        windows += [Window(edges, photo, mirrored) for mirrored in ((False, True) if test_time.flip else (False,))]
     return windows
 
 

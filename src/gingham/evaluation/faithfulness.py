@@ -1,4 +1,4 @@
-"""How faithful heat maps are: what hiding and showing parts in their order does to the tags, and what lies in the box."""
+"""How faithful heat maps are: what hiding and showing parts in their order does to tags, and what lies in the box."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,9 +48,9 @@ def curve_area(values: _Floats) -> _Floats:
 
 
 def centre_map(rows: int, columns: int, deviation: float = 0.25) -> _Floats:
-    """A normal density about the middle with a standard deviation of `deviation` of each side, `[rows, columns]`, sum 1.
+    """A normal density about the middle, of standard deviation `deviation` of each side: `[rows, columns]`, sum 1.
 
-    What knows only that photographers put things into the middle.
+    All that it knows is that photographers put things into the middle.
     """
     down, across = ((np.arange(length) + 0.5) / length - 0.5 for length in (rows, columns))
     density = np.exp(-(down[:, None] ** 2 + across[None, :] ** 2) / (2 * deviation**2))
@@ -66,8 +66,8 @@ def in_box(maps: npt.NDArray[np.floating[Any]], inside: _Floats) -> tuple[_Float
         inside: `[h, w]`, the share of each cell that is in the box.
 
     Returns:
-        The share of the weight in the box, `[K]`, NaN of a map without weight; and the pointing game (Zhang et al. 2016,
-        arXiv:1608.00507): 1 where the heaviest cell is in the box, or the share of the heaviest ones that is.
+        The share of the weight in the box, `[K]`, NaN of a map without weight; and the pointing game (Zhang et al.
+        2016, arXiv:1608.00507): 1 where the heaviest cell is in the box, or the share of the heaviest ones that is.
     """
     weights = np.clip(maps.astype(np.float64), 0, None)
     total = weights.sum(axis=(1, 2))
@@ -117,9 +117,8 @@ class Summary:
         boxes: how many of them have a box.
         box_area: mean share of the photo that the box has.
         means: kind of map -> measure -> mean and its 95% interval over photos, or None where nothing was measured.
-        against: kind of map -> measure -> the difference from `baseline` (this less that), paired over photos.
+        against: kind of map -> baseline -> measure -> the difference (first less second), paired over photos.
         per_attribute: kind of map -> measure -> attribute -> mean.
-        baseline: a kind of map.
     """
 
     images: int
@@ -211,7 +210,8 @@ def _photos(measured: Measured) -> dict[str, _Floats]:
 def _mean_of_rows(values: _Floats) -> _Floats:
     known = ~np.isnan(values)
     sums, counts = np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1)
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    means: _Floats = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means
 
 
 def _attribute_means(values: _Floats) -> list[float | None]:

@@ -10,7 +10,7 @@ from PIL import Image
 __all__ = ["heat_bar", "heat_over"]
 
 _WEIGHTS, _SIGNED = "inferno", "berlin"
-"""Perceptually uniform, told apart by colour-blind readers: from dark to bright, and from dark to either of two colours."""
+"""Perceptually uniform, told apart by colour-blind readers: dark to bright, and dark to either of two colours."""
 
 _FAINTEST, _STRONGEST = 0.30, 0.85
 """How much of the colour covers the photo, of no weight and of the most."""
@@ -49,6 +49,11 @@ def heat_over(
 
 
 def heat_bar(width: int, height: int, *, signed: bool) -> npt.NDArray[np.uint8]:
-    """The colours themselves, from none to the most, or from the most against to the most for: uint8 `[height, width, 3]`."""
+    """The colours themselves: from none to the most, or from the most below zero to the most above.
+
+    Returns:
+        uint8 `[height, width, 3]`.
+    """
     colour = colormaps[_SIGNED if signed else _WEIGHTS](np.linspace(0, 1, width))[None, :, :3]
-    return np.rint(255 * np.broadcast_to(colour, (height, width, 3))).astype(np.uint8)
+    bar: npt.NDArray[np.uint8] = np.rint(255 * np.broadcast_to(colour, (height, width, 3))).astype(np.uint8)
+    return bar

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _NONE = "-"
+_CURVES = ("deletion", "insertion")
 
 
 def headline(metrics: Metrics) -> str:
@@ -145,36 +146,34 @@ def _score(one: Score) -> str:
 
 
 def faithfulness_table(summary: Summary) -> Lines:
-    """Deletion and insertion of each kind of map, its overlap with the garment's box, and differences from baselines."""
-    means = _table("map", values=("deletion", "insertion", "weight in box", "peak in box"))
-    for kind, measures in summary.means.items():
-        means.add_row(
-            Text(kind), *(_NONE if one is None else _percent(one[0]) + _interval(one[1]) for one in measures.values())
-        )
-    parts: list[RenderableType] = [Text(f"{_count(summary.images, 'image')}, means over attributes", style="bold")]
+    """Deletion and insertion of each kind of map, against baselines, overlap with the garment's box, and attributes."""
+    lines = [
+        f"{_count(summary.images, 'image')}, means over attributes; in brackets: 95% bootstrap intervals over images"
+    ]
     if summary.box_area is not None:
-        parts.append(Text(f"the boxes of {_count(summary.boxes, 'image')} cover {_percent(summary.box_area)} of them"))
-    parts.append(means)
-    if summary.against:
-        against = _table("map less baseline", values=("deletion", "insertion"))
-        for kind, others in summary.against.items():
-            for other, measures in others.items():
-                gains = (measures["deletion"], measures["insertion"])
-                against.add_row(
-                    Text(f"{kind} - {other}"),
-                    *(
-                        _points(gain.difference) + _point_interval(gain.ci95)
-                        for gain in gains
-                        if gain.difference is not None
-                    ),
-                )
-        parts.append(against)
-    per_attribute = _table("attribute", values=tuple(summary.per_attribute))
-    for measure in ("deletion", "insertion", "in_box"):
-        for name in next(iter(summary.per_attribute.values()))[measure]:
-            row = [kinds[measure][name] for kinds in summary.per_attribute.values()]
-            per_attribute.add_row(Text(f"{name}, {measure.replace('_', ' ')}"), *map(_percent, row))
-    return Lines(*parts, per_attribute)
+        lines.append(
+            f"{_count(summary.boxes, 'image')} with a box, which covers {_percent(summary.box_area)} on average"
+        )
+    curves = _table("map", values=("deletion", "insertion"))
+    boxes = _table("map", values=("weight in the box", "peak in the box"))
+    for kind, measures in summary.means.items():
+        cells = [_NONE if one is None else _percent(one[0]) + _interval(one[1]) for one in measures.values()]
+        curves.add_row(Text(kind), *cells[:2])
+        boxes.add_row(Text(kind), *cells[2:])
+    against = _table("difference", values=("deletion", "insertion"))
+    for kind, others in summary.against.items():
+        for other, gains in others.items():
+            cells = [_points(gains[name].difference) + _point_interval(gains[name].ci95) for name in _CURVES]
+            against.add_row(Text(f"{kind} - {other}"), *cells)
+    parts: list[RenderableType] = [Text(line, style="bold", overflow="fold") for line in lines]
+    parts += [curves, *([against] if against.row_count else []), *([boxes] if summary.boxes else [])]
+    for measure in (*_CURVES, "in_box") if summary.boxes else _CURVES:
+        kinds = {kind: measures[measure] for kind, measures in summary.per_attribute.items()}
+        table = _table(measure.replace("_", " "), values=tuple(kinds))
+        for name in next(iter(kinds.values())):
+            table.add_row(Text(name), *(_percent(values[name]) for values in kinds.values()))
+        parts.append(table)
+    return Lines(*parts)
 
 
 def _verdict(comparison: Comparison) -> str:

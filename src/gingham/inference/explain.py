@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageOps
 
+from gingham.inference.decide import Tag
 from gingham.inference.viewed import ViewedPhoto
 from gingham.models.relevance import Way
 from gingham.progress import Reporter
@@ -19,7 +20,7 @@ _PATCH, _STRIDE = 1 / 5, 1 / 10
 
 _PICTURE = 640
 
-Judge = Callable[[npt.NDArray[np.float32]], Mapping[str, tuple[str, float]]]
+Judge = Callable[[npt.NDArray[np.float32]], Mapping[str, Tag]]
 """The tag of each attribute and how sure it is, of logits `[ΣC]`."""
 
 Patch = tuple[slice, slice]
@@ -94,7 +95,7 @@ def explain(
     """
     logits = photo.logits()
     tags = judge(logits)
-    labels = tuple(tags[attribute.name][0] for attribute in schema.attributes)
+    labels = tuple(tags[attribute.name].label for attribute in schema.attributes)
     classes = np.array(
         [attribute.classes.index(label) for attribute, label in zip(schema.attributes, labels, strict=True)]
     )
@@ -103,7 +104,7 @@ def explain(
         name,
         schema.names,
         labels,
-        np.array([tags[attribute.name][1] for attribute in schema.attributes]),
+        np.array([tags[attribute.name].confidence for attribute in schema.attributes]),
         np.asarray(
             ImageOps.contain(photo.image, (_PICTURE, _PICTURE)) if max(photo.image.size) > _PICTURE else photo.image
         ),
@@ -161,7 +162,8 @@ def _mask(shape: tuple[int, int], patch: Patch) -> npt.NDArray[np.bool_]:
 def _tent(length: int) -> npt.NDArray[np.float64]:
     """Weights that rise to the middle and fall again."""
     place = np.arange(length) + 0.5
-    return np.minimum(place, length - place)
+    weights: npt.NDArray[np.float64] = np.minimum(place, length - place)
+    return weights
 
 
 def _steps(start: float, stop: float, longer: float) -> list[slice]:

@@ -61,7 +61,7 @@ def explained_png(explanations: Sequence[Explanation]) -> bytes:
         top += block.size[1] + between
     _legend(page, pen, margin, height - margin, signed=any(one.occlusion is not None for one in explanations))
     buffer = io.BytesIO()
-    page.save(buffer, "PNG", optimize=True)
+    page.save(buffer, "PNG")
     return buffer.getvalue()
 
 

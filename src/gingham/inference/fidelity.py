@@ -125,8 +125,7 @@ class _Curves:
 def _maps(curves: _Curves, kinds: Sequence[Kind], seed: int, reporter: Reporter) -> Mapping[Kind, Floats]:
     """Kind -> maps `[K, h, w]`, or one for all attributes."""
     photo = curves.photo
-    left, top, right, bottom = photo.seen
-    whole = Window(left, top, right, bottom)
+    whole = Window(photo.seen, photo.seen)
     maps: dict[Kind, Floats] = {}
     for kind in kinds:
         if kind == "random":
@@ -134,7 +133,8 @@ def _maps(curves: _Curves, kinds: Sequence[Kind], seed: int, reporter: Reporter)
         elif kind == "centre":
             maps[kind] = photo.raster.place(centre_map(4 * _GRID, 4 * _GRID)[None], whole)
         elif kind == "occlusion":
-            maps[kind] = occlusion_map(photo, curves.logits, curves.classes, curves.schema, reporter)
+            occluded = occlusion_map(photo, curves.logits, curves.classes, curves.schema, reporter)
+            maps[kind] = occluded.astype(np.float64)
         else:
             maps[kind], _ = photo.relevance(curves.classes, "mean" if kind == "attention" else kind)
     return maps
