@@ -150,7 +150,9 @@ def test_help_names_every_verb(gingham: Call, arguments: list[str]) -> None:
         "ensemble",
         "evaluate",
         "plot",
+        "calibrate",
         "predict",
+        "monitor",
         "explain",
         "faithfulness",
         "submit",
@@ -279,6 +281,7 @@ def test_codes_are_plain_numbers() -> None:
         "USER": 2,
         "MACHINE": 3,
         "SOME_UNREADABLE": 4,
+        "PROMISE_BROKEN": 5,
         "INTERRUPTED": 130,
         "TERMINATED": 143,
     }
