@@ -178,7 +178,7 @@ def _verdict(subject: str, findings: Sequence[Finding], smallest: float) -> Verd
     if smallest > 2.5 * EFFECT:
         return Verdict(subject, "cannot be told", f"so few photos show only differences above {smallest:.2f}")
     largest = max(own, key=lambda one: one.effect)
-    return Verdict(subject, "stands", f"nothing moved by {EFFECT:g} or more; most: {largest.text}")
+    return Verdict(subject, "stands", f"nothing moved by {EFFECT:g} or more beyond chance; most: {largest.text}")
 
 
 def _smallest(first: int, second: int, tests: int) -> float:
