@@ -54,7 +54,7 @@ _FLOOR = -100.0
 _STEPS = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttributeCalibration:
     """How one attribute's logits become a tag and its confidence.
 
@@ -71,6 +71,16 @@ class AttributeCalibration:
     offsets: _Floats
     method: Method = "none"
     photos: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all values are equal; dataclasses cannot compare arrays."""
+        return isinstance(other, AttributeCalibration) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def _values(self) -> tuple[object, ...]:
+        return self.temperature, tuple(self.bias.tolist()), tuple(self.offsets.tolist()), self.method, self.photos
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Metrics and comparisons as tables for a terminal of 80 columns, or a pipe."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group as Lines
@@ -9,11 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from gingham.evaluation.bootstrap import Comparison, Difference, Interval
-from gingham.evaluation.calibration import Measured
-from gingham.evaluation.decisions import Decisions, Group
 from gingham.evaluation.faithfulness import Summary
 from gingham.evaluation.metrics import Metrics
 from gingham.evaluation.reliability import Score
+
+if TYPE_CHECKING:
+    # Tables of metrics need no SciPy.
+    from gingham.evaluation.calibration import Measured
+    from gingham.evaluation.decisions import Decisions, Group
 
 __all__ = [
     "calibration_table",
@@ -82,7 +86,7 @@ def comparison_table(comparison: Comparison) -> Lines:
     return Lines(Text(_verdict(comparison), style="bold"), table, counts)
 
 
-def calibration_table(measured: Mapping[str, Measured]) -> Lines:
+def calibration_table(measured: "Mapping[str, Measured]") -> Lines:
     """Scores before and after calibration, by attribute, with their intervals."""
     errors = _table("attribute", values=("ECE before", "ECE after", "by chance", "n"))
     losses = _table("attribute", values=("NLL before", "NLL after", "Brier before", "Brier after"))
@@ -95,7 +99,7 @@ def calibration_table(measured: Mapping[str, Measured]) -> Lines:
     return Lines(errors, losses, Text(note, overflow="fold"))
 
 
-def decisions_table(decisions: Decisions) -> Lines:
+def decisions_table(decisions: "Decisions") -> Lines:
     """The thresholds of one promise, and what they accept of the tested photos."""
     kept = "all attributes at once" if decisions.joint else "each attribute"
     table = _table("attribute", "classes", values=("accepted from", "accepted", "of tested", "right"))
@@ -115,7 +119,7 @@ def decisions_table(decisions: Decisions) -> Lines:
     return Lines(Text(f"{promise} for {kept}", style="bold"), table, *(Text(line) for line in needed_lines(decisions)))
 
 
-def kept_table(decisions: Decisions, counts: Mapping[str, tuple[int, int, int]]) -> Lines:
+def kept_table(decisions: "Decisions", counts: Mapping[str, tuple[int, int, int]]) -> Lines:
     """What became of a promise on labelled photos: see `kept`."""
     table = _table("attribute", values=("labelled", "accepted", "right", "share right"))
     for name, (labelled, accepted, right) in counts.items():
@@ -124,7 +128,7 @@ def kept_table(decisions: Decisions, counts: Mapping[str, tuple[int, int, int]])
     return Lines(Text(f"Accepted by --precision {decisions.precision:g} here:"), table)
 
 
-def needed_lines(decisions: Decisions) -> list[str]:
+def needed_lines(decisions: "Decisions") -> list[str]:
     """A line for each group of classes that accepts nothing: with too few photos, or tags not right often enough."""
     lines = []
     for name, groups in decisions.groups.items():
@@ -135,7 +139,7 @@ def needed_lines(decisions: Decisions) -> list[str]:
     return lines
 
 
-def _why(group: Group) -> str:
+def _why(group: "Group") -> str:
     if group.photos < group.needed:
         return f"{group.photos} of {group.needed} needed photos"
     return f"{group.photos} photos ({group.needed} needed at least), with too many wrong tags among the surest"
