@@ -12,7 +12,7 @@ from PIL import Image
 from gingham.data.pixels import upright_rgb
 from gingham.data.preprocess import Preprocess
 from gingham.data.test_time import TestTime, evaluation_views
-from gingham.errors import DataError, ImageError
+from gingham.errors import DataError, ImageError, UserError
 
 __all__ = ["Decode", "Facts", "Item", "Look", "Source", "Views", "load", "read_image"]
 
@@ -52,6 +52,14 @@ class Item:
     id: str
     source: Source
     box: npt.NDArray[np.float32] | None = None
+
+    @classmethod
+    def unnamed(cls, source: Source, box: Sequence[float] | None) -> "Item":
+        """An image that is called "image". Raises `UserError` if the box is not four numbers."""
+        array = None if box is None else np.asarray(box, dtype=np.float32)
+        if array is not None and array.shape != (4,):
+            raise UserError(f"box: expected four numbers x1 y1 x2 y2, got {list(box or ())}")
+        return cls("image", source, array)
 
 
 def load(looks: Sequence[Look], decoder: Decode, item: Item) -> tuple[Item, list[Views] | ImageError, Facts | None]:

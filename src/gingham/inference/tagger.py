@@ -247,7 +247,7 @@ class Tagger:
             TypeError: the image is of another type.
         """
         decider = self.decider(precision=precision, coverage=coverage, top_k=top_k)
-        return self.tag([_item(image, box)], decider)[0]
+        return self.tag([Item.unnamed(image, box)], decider)[0]
 
     def tag(self, items: Iterable[Item], decider: Decider | None = None) -> list[dict[str, Tag]]:
         """Tag several images; `decider` says with what besides label and confidence.
@@ -281,7 +281,7 @@ class Tagger:
         Raises:
             ImageError: as `__call__`, like the others.
         """
-        item = image if isinstance(image, Item) else _item(image, box)
+        item = image if isinstance(image, Item) else Item.unnamed(image, box)
         return explain(self.viewed(item), item.id, self.schema, self.tags, occlusion=occlusion, reporter=reporter)
 
     def viewed(self, item: Item) -> ViewedPhoto:
@@ -396,10 +396,3 @@ class Tagger:
             columns,
             {"model": self.hash, "data": table.source, **(source or {})},
         )
-
-
-def _item(image: Source, box: Sequence[float] | None) -> Item:
-    array = None if box is None else np.asarray(box, dtype=np.float32)
-    if array is not None and array.shape != (4,):
-        raise UserError(f"box: expected four numbers x1 y1 x2 y2, got {list(box or ())}")
-    return Item("image", image, array)
