@@ -76,8 +76,8 @@ def test_boxes_are_looked_at(gingham: Call, box_model: Path, model: Path, photos
     assert gingham("explain", box_model, photos / "a.jpg", *arguments)[0] == 0
     with np.load(tmp_path / "a.npz") as arrays:
         attention = arrays["attention_0"]
-        height, width = arrays["picture_0"].shape[:2]
-    rows, columns = attention.shape[1:]
+        width = arrays["picture_0"].shape[1]
+    columns = attention.shape[2]
     # The margin of the box is a tenth of its sides, and nothing is seen beyond it.
     right = (np.arange(columns) + 0.5) * width / columns > 215
     assert attention[:, :, right].max() == 0
@@ -115,7 +115,7 @@ def test_names_from_a_table_stay_in_the_folder(
     assert "would have the same picture" in refused("explain", model, table, "--out", tmp_path / "out")
     table.write_text(f"image\n../a.jpg\n{photos}/sub/a.jpg\n")
     assert gingham("explain", model, table, "--out", tmp_path / "out", "--no-occlusion")[0] == 0
-    written = [file for file in tmp_path.rglob("*.png")]
+    written = list(tmp_path.rglob("*.png"))
     assert len(written) == 2
     assert all(file.is_relative_to(tmp_path / "out") for file in written)
 

@@ -150,6 +150,8 @@ def test_help_names_every_verb(gingham: Call, arguments: list[str]) -> None:
         "ensemble",
         "evaluate",
         "predict",
+        "explain",
+        "faithfulness",
         "submit",
         "compare",
         "study",

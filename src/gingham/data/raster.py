@@ -68,7 +68,8 @@ class Raster(NamedTuple):
     def inside(self, left: float, top: float, right: float, bottom: float) -> Floats:
         """The share of each cell that lies within a rectangle in pixels of the photo: `[rows, columns]`, 0..1."""
         down = _within(self._edges(self.rows, self.height), top, bottom)
-        return np.outer(down, _within(self._edges(self.columns, self.width), left, right))
+        shares: Floats = down[:, None] * _within(self._edges(self.columns, self.width), left, right)
+        return shares
 
     def _shown(self, window: Window) -> tuple[Floats, Floats]:
         """The cells' edges, of rows and of columns, moved into what a view shows of the photo."""
@@ -78,7 +79,8 @@ class Raster(NamedTuple):
 
     @staticmethod
     def _edges(cells: int, length: int) -> Floats:
-        return np.arange(cells + 1) * (length / cells)
+        edges: Floats = np.linspace(0.0, length, cells + 1, dtype=np.float64)
+        return edges
 
 
 def raster_of(width: int, height: int, windows: list[Window]) -> Raster:
@@ -114,9 +116,12 @@ def _overlap(edges: Floats, start: float, stop: float, size: int) -> Floats:
     """The share of each of `size` pixels from `start` to `stop` that each cell covers: `[size, cells]`."""
     pixels = np.linspace(start, stop, size + 1)[:, None]
     low, high = np.maximum(pixels[:-1], edges[:-1]), np.minimum(pixels[1:], edges[1:])
-    return np.clip(high - low, 0, None) / ((stop - start) / size)
+    shares: Floats = np.clip(high - low, 0, None) / ((stop - start) / size)
+    return shares
 
 
 def _within(edges: Floats, start: float, stop: float) -> Floats:
     """The share of each cell that lies between start and stop."""
-    return np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0, None) / np.diff(edges)
+    shared = np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start)
+    shares: Floats = np.clip(shared, 0, None) / np.diff(edges)
+    return shares

@@ -210,7 +210,8 @@ def _photos(measured: Measured) -> dict[str, _Floats]:
 def _mean_of_rows(values: _Floats) -> _Floats:
     known = ~np.isnan(values)
     sums, counts = np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1)
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    means: _Floats = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means
 
 
 def _attribute_means(values: _Floats) -> list[float | None]:

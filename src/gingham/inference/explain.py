@@ -161,7 +161,8 @@ def _mask(shape: tuple[int, int], patch: Patch) -> npt.NDArray[np.bool_]:
 def _tent(length: int) -> npt.NDArray[np.float64]:
     """Weights that rise to the middle and fall again."""
     place = np.arange(length) + 0.5
-    return np.minimum(place, length - place)
+    weights: npt.NDArray[np.float64] = np.minimum(place, length - place)
+    return weights
 
 
 def _steps(start: float, stop: float, longer: float) -> list[slice]:

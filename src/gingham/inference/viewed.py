@@ -59,7 +59,8 @@ class ViewedPhoto:
 
     def logits(self) -> npt.NDArray[np.float32]:
         """Logits `[ΣC]` of the photo as it is."""
-        return self._panel.logits([self.views], batch_size=_AT_ONCE)[0]
+        logits: npt.NDArray[np.float32] = self._panel.logits([self.views], batch_size=_AT_ONCE)[0]
+        return logits
 
     def relevance(self, classes: npt.NDArray[np.int64], way: Way = "mean") -> tuple[Floats, Floats]:
         """Where the networks find the attributes: the mean over networks, and over the views of each.

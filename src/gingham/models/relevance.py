@@ -61,7 +61,7 @@ def _attention(head: Query2LabelHead, tokens: Tensor, grid: tuple[int, int], way
 def _activation(head: LinearHead, tokens: Tensor, classes: Tensor) -> Tensor:
     each = head.contributions(tokens)
     maps = []
-    for k, own in enumerate(each.split(head.sizes, dim=1)):
+    for k, own in enumerate(torch.split(each, head.sizes, dim=1)):
         chosen = own[torch.arange(len(own), device=own.device), classes[:, k]]
         speaks = (chosen - own.mean(dim=1)).clamp(min=0)
         total = speaks.sum(dim=1, keepdim=True)
