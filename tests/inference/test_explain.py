@@ -83,7 +83,7 @@ CASES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("size", [(192, 128), (128, 224)])
 def test_the_map_lies_where_the_network_looks(case: str, size: tuple[int, int]) -> None:
-    """A dark square left and above of the middle: the mass is on it, to a token's width, its centre in the centre."""
+    """A dark square left and above of the middle: the mass is on it, to a token's width, and the centres agree."""
     width, height = size
     square = (width // 2 - 40, height // 2 - 40, width // 2 - 8, height // 2 - 8)
     box = (width // 2 - 56, height // 2 - 56, width // 2 + 40, height // 2 + 40)

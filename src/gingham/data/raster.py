@@ -68,7 +68,8 @@ class Raster(NamedTuple):
     def inside(self, left: float, top: float, right: float, bottom: float) -> Floats:
         """The share of each cell that lies within a rectangle in pixels of the photo: `[rows, columns]`, 0..1."""
         down = _within(self._edges(self.rows, self.height), top, bottom)
-        return np.outer(down, _within(self._edges(self.columns, self.width), left, right))
+        shares: Floats = down[:, None] * _within(self._edges(self.columns, self.width), left, right)
+        return shares
 
     def _shown(self, window: Window) -> tuple[Floats, Floats]:
         """The cells' edges, of rows and of columns, moved into what a view shows of the photo."""
@@ -78,7 +79,7 @@ class Raster(NamedTuple):
 
     @staticmethod
     def _edges(cells: int, length: int) -> Floats:
-        edges: Floats = np.arange(cells + 1, dtype=np.float64) * (length / cells)
+        edges: Floats = np.linspace(0.0, length, cells + 1, dtype=np.float64)
         return edges
 
 
@@ -121,5 +122,6 @@ def _overlap(edges: Floats, start: float, stop: float, size: int) -> Floats:
 
 def _within(edges: Floats, start: float, stop: float) -> Floats:
     """The share of each cell that lies between start and stop."""
-    shares: Floats = np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0, None) / np.diff(edges)
+    shared = np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start)
+    shares: Floats = np.clip(shared, 0, None) / np.diff(edges)
     return shares

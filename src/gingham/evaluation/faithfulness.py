@@ -15,6 +15,9 @@ __all__ = ["Faithfulness", "Measured", "Summary", "centre_map", "curve_area", "i
 _Floats = npt.NDArray[np.float64]
 _Mask = npt.NDArray[np.bool_]
 
+_CHANCE = ("random", "centre")
+"""Maps that know nothing of the network: nobody asks whether one of them is better than the other."""
+
 MEASURES = ("deletion", "insertion", "in_box", "pointing")
 
 
@@ -153,13 +156,17 @@ class Summary:
 
 
 def summarise(
-    found: Faithfulness, baselines: Sequence[str] = ("random", "centre"), *, bootstrap: int = 2000, seed: int = 0
+    found: Faithfulness,
+    baselines: Sequence[str] = ("random", "centre", "attention"),
+    *,
+    bootstrap: int = 2000,
+    seed: int = 0,
 ) -> Summary:
     """Means, with percentile intervals of the bootstrap over photos; a difference draws the same photos for both.
 
     Args:
         found: at least one photo.
-        baselines: the kinds of maps that the others are compared with.
+        baselines: the kinds of maps that others are compared with: those that are none, and those that come later.
         bootstrap: number of resamples; 0 = no intervals.
         seed: of the resampling.
 
@@ -183,8 +190,8 @@ def summarise(
         }
         against[kind] = {
             other: {name: _paired(values, _photos(found.maps[other])[name], drawn) for name, values in photos.items()}
-            for other in baselines
-            if other in found.maps and other != kind and kind not in baselines
+            for other in baselines[: baselines.index(kind) if kind in baselines else None]
+            if other in found.maps and kind not in _CHANCE
         }
     return Summary(
         images,

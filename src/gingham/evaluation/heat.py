@@ -41,7 +41,8 @@ def heat_over(
     top = float(np.abs(weights).max()) if most is None else most
     strength = np.clip(enlarged / top if top > 0 else enlarged, -1 if signed else 0, 1)
     colour = colormaps[_SIGNED]((strength + 1) / 2) if signed else colormaps[_WEIGHTS](strength)
-    grey = (picture @ np.array([0.299, 0.587, 0.114]) / 255)[:, :, None]
+    # Neither black nor white, so that colours look alike on both.
+    grey = 0.1 + 0.7 * (picture @ np.array([0.299, 0.587, 0.114]) / 255)[:, :, None]
     share = (_FAINTEST + (_STRONGEST - _FAINTEST) * np.abs(strength))[:, :, None]
     mixed = (1 - share) * grey + share * colour[:, :, :3]
     drawn: npt.NDArray[np.uint8] = np.rint(255 * np.clip(mixed, 0, 1)).astype(np.uint8)

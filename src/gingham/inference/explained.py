@@ -73,8 +73,9 @@ def _block(one: Explanation) -> _Block:
     maps = 1 + (one.occlusion is not None)
     cell = maps * small[0] + (maps - 1) * _BETWEEN * _SCALE, small[1] + (_TITLE + _CAPTION) * _SCALE
     gap = _GAP * _SCALE
-    # The photo ends where the maps of the second row do, if it is as high as wide.
-    photo = _fit(one.picture, min(rows, 2) * (cell[1] + gap // 2) - gap // 2 - (_TITLE + _CAPTION) * _SCALE)
+    # A photo that is higher than wide ends where the maps of the second row do.
+    end = min(rows, 2) * (cell[1] + gap // 2) - gap // 2 - (_TITLE + _CAPTION) * _SCALE
+    photo = _fit(one.picture, max(end, _MAP * _SCALE * 3 // 2))
     width = photo[0] + columns * (cell[0] + gap)
     height = max(rows * cell[1] + (rows - 1) * gap // 2, photo[1] + (_TITLE + _CAPTION) * _SCALE)
     return _Block(columns, rows, small, photo, cell, (width, height))

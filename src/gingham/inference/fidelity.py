@@ -133,8 +133,8 @@ def _maps(curves: _Curves, kinds: Sequence[Kind], seed: int, reporter: Reporter)
         elif kind == "centre":
             maps[kind] = photo.raster.place(centre_map(4 * _GRID, 4 * _GRID)[None], whole)
         elif kind == "occlusion":
-            occluded = occlusion_map(photo, curves.logits, curves.classes, curves.schema, reporter)
-            maps[kind] = occluded.astype(np.float64)
+            fall = occlusion_map(photo, curves.logits, curves.classes, curves.schema, reporter)
+            maps[kind] = fall.astype(np.float64)
         else:
             maps[kind], _ = photo.relevance(curves.classes, "mean" if kind == "attention" else kind)
     return maps
