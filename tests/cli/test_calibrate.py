@@ -118,6 +118,23 @@ def test_evaluate_measures_confidences_and_promises(
     assert right <= accepted <= labelled_count
 
 
+def test_the_report_of_a_calibrated_model_has_both_reliabilities(
+    gingham: Command, calibrated: Path, model: Path, wardrobe: Path, tmp_path: Path
+) -> None:
+    """Those that `evaluate` measures; of a model that is not calibrated there is one."""
+    page, figures = tmp_path / "r.html", tmp_path / "m.json"
+    result = gingham("evaluate", calibrated, "--data", wardrobe, "--split", "val", "--report", page, "--json", figures)
+    assert result.code == 0, result.err
+    measured = json.loads(figures.read_text())["calibration"]
+    table = page.read_text().partition("ECE uncalibrated")[2].partition("</table>")[0]
+    for name in tiny.SCHEMA.names:
+        row = table.partition(f">{name}<")[2].partition("</tr>")[0]
+        for state in ("before", "after"):
+            assert f"{100 * measured[name][state]['ece']['value']:.1f}" in row
+    assert gingham("evaluate", model, "--data", wardrobe, "--split", "val", "--report", page).code == 0
+    assert "ECE uncalibrated" not in page.read_text()
+
+
 def test_evaluate_leaves_calibrated_tags_alone(refused, calibrated: Path, wardrobe: Path) -> None:
     assert "a calibrated model keeps its tags" in refused(
         "evaluate", calibrated, "--data", wardrobe, "--prior-correction"
