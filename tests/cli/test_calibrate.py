@@ -131,6 +131,9 @@ def test_the_report_of_a_calibrated_model_has_both_reliabilities(
         row = table.partition(f">{name}<")[2].partition("</tr>")[0]
         for state in ("before", "after"):
             assert f"{100 * measured[name][state]['ece']['value']:.1f}" in row
+    kept = json.loads(figures.read_text())["promises"][0]["kept"]["pattern"]
+    row = page.read_text().partition('id="promises"')[2].partition(">pattern<")[2].partition("</tr>")[0]
+    assert f"{100 * kept[2] / kept[1]:.1f}%" in row
     assert gingham("evaluate", model, "--data", wardrobe, "--split", "val", "--report", page).code == 0
     assert "ECE uncalibrated" not in page.read_text()
 

@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from gingham.evaluation.decisions import decide, fitting_part
 from gingham.report.page import Photos
 from gingham.report.write import write_report
 from gingham.schema import AttributeSchema
@@ -41,6 +42,12 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     calibrated = whole.probabilities**0.5
     for part in DEEPFASHION.slices:
         calibrated[:, part] /= calibrated[:, part].sum(axis=1, keepdims=True)
+    tags = whole.predicted
+    confidence = np.take_along_axis(whole.probabilities, np.array([p.start for p in DEEPFASHION.slices]) + tags, axis=1)
+    decisions = [
+        decide(whole, tags, confidence, fitting_part(whole.ids), precision=precision, per_class=precision < 0.7)
+        for precision in (0.6, 0.9)
+    ]
     write_report(
         whole,
         folder / "whole.html",
@@ -50,6 +57,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         calibrated=calibrated,
         other=whole,
         compared_with="other.parquet",
+        decisions=decisions,
         explain=lambda ids: dict.fromkeys(ids, attention),
     )
     hostile = sure_predictions(1, 60, HOSTILE)

@@ -166,6 +166,7 @@ def command(
             compared_with="" if compare is None else str(compare),
             explain=explain,
             calibrated=None if stored is None else stored.calibration.probabilities(predicted.logits),
+            decisions=() if stored is None else stored.decisions,
         )
         lines.append(f"report: {report}")
     for part in lines:

@@ -9,12 +9,14 @@ import numpy.typing as npt
 
 from gingham.errors import DataError, SchemaError
 from gingham.evaluation.bootstrap import Comparison, Interval, paired_bootstrap
+from gingham.evaluation.decisions import Decisions
 from gingham.evaluation.labelled import labelled_part
 from gingham.evaluation.metrics import AttributeMetrics, Metrics, confusion_matrices, evaluate
 from gingham.evaluation.proportion import wilson_interval
 from gingham.evaluation.reliability import Reliability, Scores, calibration_scores, reliability, risk_coverage
 from gingham.evaluation.slices import Slice, slices
 from gingham.predictions import Predictions
+from gingham.report.promises import Promise, promises
 from gingham.schema import UNLABELLED
 
 __all__ = [
@@ -128,6 +130,7 @@ class Content:
         comparison: another system's predictions (first) against these (second).
         compared_with: what the other one is called.
         source: where the predictions come from.
+        promises: what became of the promises of a calibrated model.
     """
 
     title: str
@@ -139,6 +142,7 @@ class Content:
     comparison: Comparison | None
     compared_with: str
     source: Mapping[str, Any]
+    promises: tuple[Promise, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,7 @@ def collect(
     calibrated: _Floats | None = None,
     other: Predictions | None = None,
     compared_with: str = "",
+    decisions: Sequence[Decisions] = (),
 ) -> Content:
     """Compute what a report shows; see `write_report`.
 
@@ -176,6 +181,7 @@ def collect(
         calibrated: calibrated probabilities `[N, ΣC]`, to be shown beside those of the logits.
         other: predictions of another system for the same images, to compare with.
         compared_with: what that one is called.
+        decisions: thresholds on `calibrated`, which they need.
 
     Raises:
         DataError: there is no image, logits are NaN, or `other` cannot be compared.
@@ -202,6 +208,7 @@ def collect(
         comparison=None if other is None else paired_bootstrap(other, predictions),
         compared_with=compared_with,
         source=dict(predictions.source),
+        promises=() if calibrated is None else promises(decisions, predictions, calibrated),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gingham.evaluation.decisions import Decisions
 from gingham.evaluation.metrics import Metrics
 from gingham.predictions import Predictions
 from gingham.report.content import collect
@@ -28,6 +29,7 @@ def write_report(
     calibrated: npt.NDArray[np.float64] | None = None,
     other: Predictions | None = None,
     compared_with: str = "",
+    decisions: Sequence[Decisions] = (),
     explain: Callable[[Sequence[str]], Mapping[str, npt.NDArray[np.float32]]] | None = None,
 ) -> None:
     """Write `report.html`: one file that opens from disk. Equal arguments and photos give equal bytes.
@@ -42,6 +44,7 @@ def write_report(
         calibrated: calibrated probabilities `[N, ΣC]`: reliability is shown before and after, confidence is theirs.
         other: predictions of another system for the same images, to compare with.
         compared_with: what that one is called.
+        decisions: thresholds on `calibrated`: what they promise, and what they accept here.
         explain: gives the attention of some photos, id -> float32 `[K, h, w]`; asked once, for those that are shown.
 
     Raises:
@@ -57,6 +60,7 @@ def write_report(
         calibrated=calibrated,
         other=other,
         compared_with=compared_with,
+        decisions=decisions,
     )
     gallery = choose(predictions, calibrated=calibrated)
     photos = photos or Photos()
