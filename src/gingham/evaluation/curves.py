@@ -1,6 +1,5 @@
 """The learning curves: loss and mean class accuracy, on training and validation data, per epoch."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gingham.errors import DataError
+from gingham.evaluation.fonts import rendered
 from gingham.storage import write_bytes
 
 __all__ = ["best_epoch", "curves_figure", "plot_curves"]
@@ -68,10 +68,7 @@ def plot_curves(history: Mapping[str, Sequence[float | None]], path: Path, *, ti
         MachineError: the file cannot be written.
     """
     figure = curves_figure(history, title=title)
-    image = io.BytesIO()
-    # Without the version of matplotlib inside, equal histories give equal files.
-    figure.savefig(image, format="png", metadata={"Software": None})
-    write_bytes(path, image.getvalue())
+    write_bytes(path, rendered(figure))
 
 
 def curves_figure(history: Mapping[str, Sequence[float | None]], *, title: str | None = None) -> Figure:

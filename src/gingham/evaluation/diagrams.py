@@ -1,6 +1,5 @@
 """Reliability diagrams: accuracy against confidence, before and after calibration, one panel an attribute."""
 
-import io
 from math import ceil
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from scipy.special import betaincinv
 
 from gingham.evaluation.calibration import rows_of
+from gingham.evaluation.fonts import rendered
 from gingham.evaluation.reliability import Reliability, reliability
 from gingham.predictions import Predictions
 from gingham.storage import write_bytes
@@ -79,9 +79,7 @@ def plot_reliability(
         axes.set_ylabel("share that is right", fontsize=10, color=_INK)
     if title:
         figure.suptitle(title, fontsize=13, color=_INK, parse_math=False)
-    image = io.BytesIO()
-    figure.savefig(image, format="png", metadata={"Software": None})
-    write_bytes(path, image.getvalue())
+    write_bytes(path, rendered(figure))
 
 
 def _diagram(probabilities: _Floats, tags: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> Reliability:

@@ -4,13 +4,14 @@ import functools
 import io
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from gingham.evaluation.fonts import font_file
 from gingham.evaluation.heat import heat_bar, heat_over
 from gingham.inference.explain import Explanation
 
@@ -140,7 +141,7 @@ def _text(
     ends: bool = False,
 ) -> int:
     """Write one line, shortened to the room there is (`ends`: its end is kept), and return its width."""
-    font = _font(points * _SCALE, text.isascii())
+    font = _font(points * _SCALE, None if text.isascii() else font_file(text))
     line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
     while len(line) > 2 and pen.textlength(line, font) > room:
         line = "…" + line[2:] if ends else line[:-2] + "…"
@@ -149,8 +150,6 @@ def _text(
 
 
 @functools.cache
-def _font(size: int, ascii_only: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, or for text that it cannot write the widest one that comes along with Matplotlib."""
-    if ascii_only:
-        return ImageFont.load_default(size)
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+def _font(size: int, file: Path | None) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """A font by its file, or Pillow's own."""
+    return ImageFont.load_default(size) if file is None else ImageFont.truetype(file, size)

@@ -1,11 +1,10 @@
 """The report's charts for papers, drawn by matplotlib from the same numbers as the page."""
 
-import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,6 +15,7 @@ from matplotlib.ticker import PercentFormatter
 
 from gingham.evaluation.bootstrap import Interval
 from gingham.evaluation.curves import curves_figure
+from gingham.evaluation.fonts import rendered
 from gingham.report.content import GOAL, HISTOGRAM_BINS, AttributeContent, Content
 from gingham.storage import write_bytes
 
@@ -38,7 +38,7 @@ _MOST_WRITTEN = 24
 _MOST_CLASSES = 150
 
 
-def write_figures(content: Content, out: Path, kind: str) -> list[Path]:
+def write_figures(content: Content, out: Path, kind: Literal["png", "svg"]) -> list[Path]:
     """Write every figure into a folder, as PNG (200 dpi) or SVG; equal contents give equal files.
 
     Args:
@@ -54,12 +54,8 @@ def write_figures(content: Content, out: Path, kind: str) -> list[Path]:
     """
     written = []
     for name, figure in figures(content):
-        stream = io.BytesIO()
-        # Neither a version, nor a date, nor random names within.
-        with matplotlib.rc_context({"svg.hashsalt": "gingham"}):
-            figure.savefig(stream, format=kind, metadata={"Software": None} if kind == "png" else {"Date": None})
         path = out / f"{name}.{kind}"
-        write_bytes(path, stream.getvalue())
+        write_bytes(path, rendered(figure, kind))
         written.append(path)
     return written
 

@@ -68,14 +68,10 @@ def promises(
     for one in decisions:
         accepted = one.accepted(tags, confidence, schema)
         judged = accepted & (targets != UNLABELLED)
-        sums = [part.sum(axis=0).tolist() for part in (accepted, judged, judged & (tags == targets))]
-        found.append(
-            Promise(
-                one,
-                tuple(
-                    Promised(name, one.groups[name], len(predictions), *row, wilson_interval(row[2], row[1]))
-                    for name, row in zip(schema.names, zip(*sums, strict=True), strict=True)
-                ),
-            )
-        )
+        sums = np.stack([part.sum(axis=0) for part in (accepted, judged, judged & (tags == targets))], axis=1).tolist()
+        rows = [
+            Promised(name, one.groups[name], len(predictions), taken, known, right, wilson_interval(right, known))
+            for name, (taken, known, right) in zip(schema.names, sums, strict=True)
+        ]
+        found.append(Promise(one, tuple(rows)))
     return tuple(found)

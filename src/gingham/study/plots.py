@@ -1,6 +1,5 @@
 """A study as dot plots: each run's mean class accuracy and its gain, with their intervals, best on top."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from gingham.evaluation.bootstrap import Difference
+from gingham.evaluation.fonts import rendered
 from gingham.storage import write_bytes
 from gingham.study.results import Figure, Row
 
@@ -99,7 +99,4 @@ def _dots(axes: Axes, figures: Mapping[str, Figure], baseline: str) -> None:
 
 
 def _write(picture: Picture, path: Path) -> None:
-    image = io.BytesIO()
-    # Without the version of matplotlib inside, equal tables give equal files.
-    picture.savefig(image, format="png", metadata={"Software": None})
-    write_bytes(path, image.getvalue())
+    write_bytes(path, rendered(picture))
