@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from gingham.errors import ExitCode
 from gingham.inference.bundle import open_bundle
@@ -210,3 +211,21 @@ def test_monitor_refuses_what_it_cannot_compare(
     none = Predictions(own.schema, (), np.empty((0, own.schema.total), dtype=np.float32))
     none.to_parquet(tmp_path / "empty.parquet")
     assert "no tagged photo" in refused("monitor", saved, tmp_path / "empty.parquet")
+
+
+def test_monitor_sees_in_tables_of_tags_that_photos_are_darker(
+    gingham: Command, calibrated: Path, wardrobe: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "dark").mkdir()
+    for path in sorted((wardrobe / "img").glob("*.jpg"))[:60]:
+        with Image.open(path) as photo:
+            photo.point(lambda value: value // 3).save(tmp_path / "dark" / path.name, quality=95)
+    common = ("--precision", "0.7", "--statistics")
+    assert gingham("predict", calibrated, wardrobe / "img", *common, "--out", tmp_path / "r.parquet").code == 0
+    assert gingham("predict", calibrated, tmp_path / "dark", *common, "--out", tmp_path / "d.parquet").code == 0
+    result = gingham("monitor", tmp_path / "r.parquet", tmp_path / "d.parquet", "--json", tmp_path / "f.json")
+    assert "not compared" not in result.err
+    findings = json.loads((tmp_path / "f.json").read_text())["findings"]
+    effects = {one["measure"]: one["effect"] for one in findings if one["subject"] == "photos"}
+    assert effects["brightness"] > 0.9
+    assert effects["width"] == effects["height"] == 0

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from gingham.data.columns import read_columns
 from gingham.errors import MachineError, UserError
 from gingham.inference import bulk
-from gingham.inference.bulk import TABLE_WRITERS, table_writer, tag_images
+from gingham.inference.bulk import STATISTICS, TABLE_WRITERS, table_writer, tag_images
 from gingham.inference.items import printable
 from gingham.inference.tagger import Item, Tagger, Voter
 from gingham.progress import Bar, Reporter
@@ -173,3 +174,18 @@ def test_csv_holds_no_formula(tmp_path: Path, photos: list[Path]) -> None:
     )
     manifests = [json.loads((tmp_path / f"t{ending}.manifest.json").read_text()) for ending in (".csv", ".jsonl")]
     assert [manifest["formulas"][:4] for manifest in manifests] == ["text", "as t"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])
+def test_statistics_of_images_are_written_on_request(tagger: Tagger, tmp_path: Path, ending: str) -> None:
+    """Sizes as they are, brightness of a grey image by hand, the share of a box that is a quarter of the image."""
+    grey = Image.new("RGB", (60, 40), (51, 51, 51))
+    box = np.array([0, 0, 30, 20], dtype=np.float32)
+    items = [Item("a", grey, box), Item("b", grey), Item("c", b"plain text")]
+    out = tmp_path / f"tags{ending}"
+    tag_images(tagger, items, out, total=3, options={}, statistics=True)
+    rows = [[row[name] for name in STATISTICS] for row in read(out)]
+    assert list(map(float, rows[0])) == pytest.approx([60, 40, 0.2, 0.25])
+    assert list(map(float, rows[1][:3])) == pytest.approx([60, 40, 0.2])
+    assert rows[1][3] in (None, "")
+    assert rows[2] in ([None] * 4, [""] * 4)

@@ -32,6 +32,11 @@ __all__ = ["command"]
 )
 @click.option("--coverage", type=float, metavar="C", help="Give in <attribute>_set the classes calibrated for this.")
 @click.option("--top-k", type=int, metavar="N", help="Give in <attribute>_top the N most probable classes.")
+@click.option(
+    "--statistics",
+    is_flag=True,
+    help="Add the size, brightness and box area of each image, for gingham monitor.",
+)
 @data_settings
 @max_pixels_option
 @click.option(
@@ -50,6 +55,7 @@ def command(
     precision: float | None,
     coverage: float | None,
     top_k: int | None,
+    statistics: bool,
     changes: tuple[str, ...],
     max_pixels: int | None,
     isolated: bool,
@@ -85,7 +91,7 @@ def command(
     bundle = open_bundle(model)
     # Before the networks are loaded and the paths read: what is asked for must be stored, and fit the table.
     decider = Decider(bundle.schema, bundle.calibration, precision=precision, coverage=coverage, top_k=top_k)
-    table_columns(bundle.schema, decider)
+    table_columns(bundle.schema, decider, statistics=statistics)
     options = changed_options(bundle.data, changes, max_pixels)
     items = gather_items(paths, boxes=boxes, split=split, options=options, reporter=reporter)
     tagger = Tagger.from_bundle(
@@ -105,6 +111,7 @@ def command(
             "precision": precision,
             "coverage": coverage,
             "top_k": top_k,
+            "statistics": statistics,
             "set": list(changes),
             "device": str(tagger.device),
             "batch_size": tagger.batch_size(batch_size),
@@ -116,6 +123,7 @@ def command(
         workers=workers,
         reporter=reporter,
         decider=decider,
+        statistics=statistics,
     )
     reporter.say(f"{out}: {len(items)} images" + (f", {failed} unreadable (see column 'error')" if failed else ""))
     return ExitCode.SOME_UNREADABLE if failed else ExitCode.DONE

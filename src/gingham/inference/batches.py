@@ -12,6 +12,7 @@ from gingham.errors import BundleError, DataError, UserError, one_line
 from gingham.evaluation.calibration import Calibration
 from gingham.evaluation.decisions import Decisions
 from gingham.evaluation.drift import Batch, batch_of
+from gingham.inference.bulk import STATISTICS
 from gingham.inference.bundle import Bundle
 from gingham.predictions import Predictions
 from gingham.storage import read_json
@@ -72,8 +73,9 @@ def _table_of_tags(path: Path, table: pa.Table) -> BatchFile:
     if not names or not {"image", "error"} <= columns:
         raise DataError(f"{path}: neither predictions (evaluate --predictions) nor a table of tags (predict --out)")
     tagged = np.array([error == "" for error in table["error"].to_pylist()], dtype=np.bool_)
+    statistics = [name for name in STATISTICS if name in columns - set(names)]
     values: dict[str, Any] = {}
-    for name in (one for one in table.column_names if one not in {"image", "error"}):
+    for name in (one for one in table.column_names if one not in {"image", "error", *statistics}):
         cells = table[name].filter(pa.array(tagged))
         if cells.null_count:
             raise DataError(f"{path}: column '{name}' has no value for an image without an error; write it again")
@@ -84,9 +86,13 @@ def _table_of_tags(path: Path, table: pa.Table) -> BatchFile:
             tags={name: values[name] for name in names},
             confidence={name: values[f"{name}_confidence"].astype(np.float64) for name in names},
             accepted={name: values[f"{name}_accepted"] for name in names if f"{name}_accepted" in columns},
+            columns={
+                name.removeprefix("image_"): table[name].filter(pa.array(tagged)).to_numpy().astype(np.float64)
+                for name in statistics
+            },
         )
     except ValueError:
-        raise DataError(f"{path}: a column of confidences holds no numbers; write it again") from None
+        raise DataError(f"{path}: confidences or image statistics are no numbers; write it again") from None
     manifest = path.with_name(f"{path.name}.manifest.json")
     said = read_json(manifest) if manifest.is_file() else {}
     model = said.get("model") if isinstance(said, dict) else None
@@ -117,5 +123,5 @@ def comparable(reference: BatchFile, new: BatchFile, *, calibrated: bool) -> tup
         notes.append("one file holds logits and the other tags: confidences are compared with --model only")
         batches = [replace(batch, confidence={}, accepted={}) for batch in batches]
     if not reference.batch.columns.keys() & new.batch.columns.keys():
-        notes.append("image statistics are in files of evaluate --predictions only: they are not compared")
+        notes.append("image statistics are not compared: evaluate --predictions and predict --statistics write them")
     return batches[0], batches[1], notes

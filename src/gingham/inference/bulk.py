@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,12 +22,20 @@ from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 from gingham.storage import atomic_file, sha256_file, write_json
 
-__all__ = ["TABLE_WRITERS", "table_columns", "table_writer", "tag_images"]
+__all__ = ["STATISTICS", "TABLE_WRITERS", "table_columns", "table_writer", "tag_images"]
 
 Row = Mapping[str, Any]
 Write = Callable[[Row], None]
 Kinds = Mapping[str, pa.DataType]
 """Column -> what its cells are, in order."""
+
+STATISTICS: Kinds = {
+    "image_width": pa.int64(),
+    "image_height": pa.int64(),
+    "image_brightness": pa.float64(),
+    "box_share": pa.float64(),
+}
+"""What a table may say of the images themselves; in the order of `Facts`."""
 
 _ROWS_PER_GROUP = 10_000
 _FORMULAS = "text that a spreadsheet would run has a ' before it; Gingham's readers take it away"
@@ -43,14 +52,17 @@ def tag_images(
     workers: int = 2,
     reporter: Reporter | None = None,
     decider: Decider | None = None,
+    statistics: bool = False,
 ) -> int:
     """Tag images in the order given and write one row each; return how many could not be read.
 
     A row has `image`, for each attribute its class and `<attribute>_confidence` (0..1), and `error`: empty, or the
     reason why this image could not be read (its tags are then empty). If the decider was asked for them, there are
     further `<attribute>_accepted` (true or false), `<attribute>_set` (a list of classes), and `<attribute>_top` with
-    `<attribute>_top_confidence` (lists); in CSV, lists are JSON. In CSV, text that a spreadsheet would run has a
-    single quote before it (`data.cells`), which the manifest says. `<out>.manifest.json` is written last.
+    `<attribute>_top_confidence` (lists); in CSV, lists are JSON. With `statistics`, there are `image_width` and
+    `image_height` (pixels), `image_brightness` (mean, 0..1) and `box_share` (of the area; empty without a box). In CSV,
+    text that a spreadsheet would run has a single quote before it (`data.cells`), which the manifest says.
+    `<out>.manifest.json` is written last.
 
     Args:
         tagger: the model.
@@ -62,6 +74,7 @@ def tag_images(
         workers: decoding threads.
         reporter: shows progress.
         decider: what to say of each attribute; see `Tagger.decider`. Default: class and confidence.
+        statistics: also write what `gingham monitor` compares of the images themselves.
 
     Raises:
         UserError: the ending of `out` is none of the three, or two columns would have one name.
@@ -69,7 +82,7 @@ def tag_images(
     """
     writer = table_writer(out)
     decider = decider or tagger.decider()
-    kinds = table_columns(tagger.schema, decider)
+    kinds = table_columns(tagger.schema, decider, statistics=statistics)
     failed = count = 0
     with (reporter or Reporter()).bar("tagging", total) as bar, writer(out, kinds) as write:
         for outcome in tagger.stream(items, batch_size=batch_size, workers=workers):
@@ -114,7 +127,7 @@ def table_writer(out: Path) -> Callable[[Path, Kinds], AbstractContextManager[Wr
         raise UserError(f"--out {out}: the ending must be one of {', '.join(TABLE_WRITERS)}") from None
 
 
-def table_columns(schema: AttributeSchema, decider: Decider) -> Kinds:
+def table_columns(schema: AttributeSchema, decider: Decider, *, statistics: bool = False) -> Kinds:
     """The columns of a table of tags.
 
     Raises:
@@ -129,11 +142,12 @@ def table_columns(schema: AttributeSchema, decider: Decider) -> Kinds:
             kinds.append((f"{name}_set", pa.list_(pa.string())))
         if decider.top_k is not None:
             kinds += [(f"{name}_top", pa.list_(pa.string())), (f"{name}_top_confidence", pa.list_(pa.float64()))]
+    kinds += list(STATISTICS.items()) if statistics else []
     kinds.append(("error", pa.string()))
     columns = dict(kinds)
     if len(columns) < len(kinds):
         twice = next(name for name, times in Counter(name for name, _ in kinds).items() if times > 1)
-        raise UserError(f"two columns would be called '{twice}': leave --coverage or --top-k out")
+        raise UserError(f"two columns would be called '{twice}': leave --coverage, --top-k or --statistics out")
     return columns
 
 
@@ -143,6 +157,9 @@ def _row(outcome: Outcome, decider: Decider, kinds: Kinds) -> Row:
     if outcome.logits is not None:
         for name, tag in decider(outcome.logits).items():
             row.update(_cells(name, tag))
+        if outcome.facts is not None and "image_width" in kinds:
+            width, height, brightness, share = outcome.facts
+            row |= zip(STATISTICS, (width, height, brightness, None if isnan(share) else share), strict=True)
     row["error"] = outcome.error.reason if outcome.error else ""
     return row
 
@@ -172,11 +189,11 @@ def _write_csv(out: Path, kinds: Kinds) -> Iterator[Write]:
         yield write
 
 
-def _csv_cell(value: str | float | bool | list[Any] | None) -> str | float:
+def _csv_cell(value: str | int | float | bool | list[Any] | None) -> str | float:
     if isinstance(value, bool | list):
         return json.dumps(value, ensure_ascii=False)
     # Numbers have as many digits as tell them from all others.
-    return value if isinstance(value, float) else escaped(value or "")
+    return value if isinstance(value, int | float) else escaped(value or "")
 
 
 class _Utf8:
