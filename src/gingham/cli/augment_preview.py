@@ -38,4 +38,4 @@ def command(data: Path, recipe: str, out: Path, changes: tuple[str, ...], images
 
     check_outputs({"--out": out}, [data])
     shown = augment_preview(data, load_recipe(recipe, changes), out, images=images, views=views)
-    ConsoleReporter().say(f"{out}: {shown} images")
+    ConsoleReporter().say(f"{out}: {shown} image{'s' * (shown != 1)}")

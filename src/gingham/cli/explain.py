@@ -59,5 +59,8 @@ def command(
     if boxes is not None and not tagger.boxed:
         reporter.warn(f"--boxes {boxes}: without effect, this model looks at whole images")
     failed = write_explanations(tagger, items, out, shown, occlusion=not no_occlusion, reporter=reporter)
-    reporter.say(f"{out}: {len(items) - failed} images" + (f", {failed} unreadable" if failed else ""))
+    reporter.say(
+        f"{out}: {len(items) - failed} image{'s' * (len(items) - failed != 1)}"
+        + (f", {failed} unreadable" if failed else "")
+    )
     return ExitCode.SOME_UNREADABLE if failed else ExitCode.DONE

@@ -125,5 +125,8 @@ def command(
         decider=decider,
         statistics=statistics,
     )
-    reporter.say(f"{out}: {len(items)} images" + (f", {failed} unreadable (see column 'error')" if failed else ""))
+    reporter.say(
+        f"{out}: {len(items)} image{'s' * (len(items) != 1)}"
+        + (f", {failed} unreadable (see column 'error')" if failed else "")
+    )
     return ExitCode.SOME_UNREADABLE if failed else ExitCode.DONE
