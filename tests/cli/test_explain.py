@@ -29,7 +29,7 @@ def test_a_picture_of_one_photo(gingham: Call, model: Path, photos: Path, tmp_pa
     out, before = tmp_path / "a.png", sha256_file(photos / "a.jpg")
     code, stdout, stderr = gingham("explain", model, photos / "a.jpg", "--out", out, "--device", "cpu")
     assert (code, stdout) == (0, "")
-    assert "1 images" in stderr
+    assert "1 image\n" in stderr
     with Image.open(out) as picture:
         picture.load()
         wide, high = picture.size
