@@ -10,9 +10,11 @@ import torch
 from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
 from gingham.data.test_time import TestTime
-from gingham.inference.bundle import write_bundle
 from gingham.inference.card import model_card
 from gingham.inference.member import Member
+from gingham.inference.panel import Voter
+from gingham.inference.save import write_bundle
+from gingham.inference.torch_runtime import TorchRuntime
 from gingham.models.network import Network, build_network
 from gingham.models.options import ModelOptions
 from gingham.schema import AttributeSchema
@@ -66,6 +68,13 @@ def network(schema: AttributeSchema = SCHEMA, seed: int = 0) -> Network:
             if "classifier" in name:
                 parameter.mul_(10)
     return built.eval()
+
+
+def voter(
+    network: Network, preprocess: Preprocess, test_time: TestTime | None = None, *, deterministic: bool = False
+) -> Voter:
+    """A network in PyTorch, on the processor."""
+    return Voter(TorchRuntime(network, "cpu", deterministic=deterministic), preprocess, test_time or TestTime())
 
 
 def bundle(

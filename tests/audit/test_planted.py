@@ -9,8 +9,9 @@ from gingham.audit.report import Report
 from gingham.data.formats import read_labels
 from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
-from gingham.inference.bundle import open_bundle, write_bundle
+from gingham.inference.bundle import open_bundle
 from gingham.inference.member import Member
+from gingham.inference.save import write_bundle
 from gingham.models.network import build_network
 from gingham.models.options import ModelOptions
 from gingham.models.weights import input_statistics

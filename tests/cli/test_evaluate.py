@@ -11,7 +11,7 @@ import pytest
 
 from gingham.data.formats import read_labels
 from gingham.data.options import DataOptions
-from gingham.inference.tagger import Tagger, Voter
+from gingham.inference.tagger import Tagger
 from gingham.predictions import Predictions
 from gingham.schema import AttributeSchema
 from tests import tiny
@@ -27,7 +27,7 @@ def predicted(tmp_path_factory: pytest.TempPathFactory, wardrobe: Path) -> tuple
     table = read_labels(wardrobe).split("train")
     files = []
     for seed in (0, 1):
-        tagger = Tagger([Voter(tiny.network(seed=seed), tiny.preprocess())], tiny.SCHEMA, device="cpu")
+        tagger = Tagger([tiny.voter(tiny.network(seed=seed), tiny.preprocess())], tiny.SCHEMA)
         files.append(folder / f"{seed}.parquet")
         tagger.predict(table).to_parquet(files[-1])
     return files[0], files[1]

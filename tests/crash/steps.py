@@ -20,8 +20,9 @@ import torch
 from gingham import storage
 from gingham.data.options import DataOptions
 from gingham.errors import MachineError
-from gingham.inference.bundle import open_bundle, write_bundle
+from gingham.inference.bundle import open_bundle
 from gingham.inference.member import Member
+from gingham.inference.save import write_bundle
 from gingham.models.network import Network
 from gingham.tensors import load_tensors
 from gingham.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, save_checkpoint

@@ -16,7 +16,7 @@ from gingham.errors import MachineError, UserError
 from gingham.inference import bulk
 from gingham.inference.bulk import STATISTICS, TABLE_WRITERS, table_writer, tag_images
 from gingham.inference.items import printable
-from gingham.inference.tagger import Item, Tagger, Voter
+from gingham.inference.tagger import Item, Tagger
 from gingham.progress import Bar, Reporter
 from gingham.schema import AttributeSchema
 from gingham.storage import sha256_file
@@ -152,7 +152,7 @@ def test_csv_holds_no_formula(tmp_path: Path, photos: list[Path]) -> None:
     """Names of images, attributes and classes that a spreadsheet would run; the other formats have no such readers."""
     classes = {"=kind": ["@SUM(A1)", "-2+3"], "+size": ["=cmd|' /C calc'!A0", " plain".strip()]}
     network = tiny.network(AttributeSchema.of(classes))
-    tagger = Tagger([Voter(network, tiny.preprocess())], AttributeSchema.of(classes), device="cpu")
+    tagger = Tagger([tiny.voter(network, tiny.preprocess())], AttributeSchema.of(classes))
     names = ["=1+1.jpg", " =1.jpg", "\t=1.jpg", "a;=1.jpg", "'=1.jpg", '","=1.jpg', "'plain.jpg", "plain.jpg"]
     items = [Item(name, photo) for name, photo in zip(names, photos, strict=False)]
     for ending in (".csv", ".jsonl", ".parquet"):

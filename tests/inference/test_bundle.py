@@ -110,7 +110,7 @@ def test_a_manifest_must_vouch_for_every_file_that_is_read(model: Path, tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda config: config | {"format": 4, "gingham": "9.0"}, "written by Gingham 9.0, format 4; upgrade Gingham"),
+        (lambda config: config | {"format": 5, "gingham": "9.0"}, "written by Gingham 9.0, format 5; upgrade Gingham"),
         (lambda config: config | {"runtime": "onnx"}, "runtime 'onnx'"),
         (lambda config: config | {"members": ["a.safetensors"]}, "members"),
         (lambda config: {"format": 1}, "not the configuration of a bundle"),

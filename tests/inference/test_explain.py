@@ -47,11 +47,11 @@ def darkness(options: dict[str, object] | None = None, **test_time: object) -> V
         head.classifier.weight[:, 0] = torch.tensor([-STEEP, 0, -STEEP, 0])
         head.classifier.bias[:] = torch.tensor([-0.01 * STEEP, 0, 0, 0])
     network = Network(Backbone(Brightness(), SIZE), head, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)).eval()
-    return Voter(network, preprocess, TestTime.parse(test_time))
+    return tiny.voter(network, preprocess, TestTime.parse(test_time))
 
 
 def tagger_of(*voters: Voter) -> Tagger:
-    return Tagger(voters, DARK, device="cpu")
+    return Tagger(voters, DARK)
 
 
 def photo_of(width: int, height: int, *square: int) -> Image.Image:
@@ -149,15 +149,15 @@ def test_occlusion_of_a_linear_network_is_what_follows_from_its_weights() -> Non
 def test_views_and_networks_count_as_their_probabilities_do(photos: list[Path]) -> None:
     """The map of several is the mean of their maps; a mirrored view's is mirrored back."""
     look = tiny.preprocess()
-    plain = [Voter(tiny.network(seed=seed), look) for seed in (0, 1)]
-    maps = [Tagger([voter], tiny.SCHEMA, device="cpu").explain(photos[0], occlusion=False) for voter in plain]
-    both = Tagger(plain, tiny.SCHEMA, device="cpu").explain(photos[0], occlusion=False)
+    plain = [tiny.voter(tiny.network(seed=seed), look) for seed in (0, 1)]
+    maps = [Tagger([voter], tiny.SCHEMA).explain(photos[0], occlusion=False) for voter in plain]
+    both = Tagger(plain, tiny.SCHEMA).explain(photos[0], occlusion=False)
     np.testing.assert_allclose(both.attention, (maps[0].attention + maps[1].attention) / 2, atol=1e-7)
 
-    flipped = Tagger([Voter(tiny.network(), look, TestTime(flip=True))], tiny.SCHEMA, device="cpu")
+    flipped = Tagger([tiny.voter(tiny.network(), look, TestTime(flip=True))], tiny.SCHEMA)
     image = Image.open(photos[0]).convert("RGB")
     mirror = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    once = Tagger(plain[:1], tiny.SCHEMA, device="cpu")
+    once = Tagger(plain[:1], tiny.SCHEMA)
     one, other = (once.explain(each, occlusion=False).attention for each in (image, mirror))
     expected = (one + other[:, :, ::-1]) / 2
     np.testing.assert_allclose(flipped.explain(image, occlusion=False).attention, expected, atol=2e-6)

@@ -15,6 +15,7 @@ import torch
 
 from gingham.errors import BundleError
 from gingham.inference.bundle import open_bundle
+from gingham.inference.networks import structure_of
 from gingham.inference.tagger import Tagger
 from gingham.storage import MANIFEST, write_manifest
 from gingham.tensors import load_tensors, save_tensors
@@ -73,6 +74,7 @@ import json, sys
 from pathlib import Path
 from gingham.errors import UserError
 from gingham.inference.bundle import open_bundle
+from gingham.inference.networks import structure_of
 from gingham.models.catalogue import build_structure
 
 build_structure("test_resnet", 64)  # what timm loads once
@@ -150,7 +152,7 @@ def test_tables_that_no_file_accounts_for_are_refused(model: Path, tmp_path: Pat
         config=head_with(width=1024, ffn=1, encoder_layers=0),
         preprocess=lambda value: value | {"size": 4096},
     )
-    structure = open_bundle(changed).only.structure(changed, tiny.SCHEMA)
+    structure = structure_of(open_bundle(changed).only, changed, tiny.SCHEMA)
     tensors = {name: torch.zeros_like(tensor, device="cpu") for name, tensor in structure.state_dict().items()}
     save_tensors(changed / "model.safetensors", tensors)
     write_manifest(changed)

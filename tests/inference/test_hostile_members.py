@@ -10,10 +10,11 @@ import torch
 
 from gingham.data.test_time import TestTime
 from gingham.errors import BundleError
-from gingham.inference import member as module
+from gingham.inference import networks as module
 from gingham.inference.bundle import open_bundle
 from gingham.inference.join import join_bundles
 from gingham.inference.member import Member
+from gingham.inference.networks import check_weights, structure_of
 from gingham.storage import MANIFEST, write_manifest
 from gingham.tensors import load_tensors, save_tensors
 from tests import tiny
@@ -70,7 +71,7 @@ def without(name: str) -> Callable[[Any], Any]:
         (without("preprocess"), "members.1: preprocess: Field required"),
         (lambda config: config | {"format": 1}, "members are not known here"),
         (lambda config: config | {"runtime": "onnx"}, "runtime 'onnx'"),
-        (lambda config: config | {"format": 4}, "format 4; upgrade Gingham"),
+        (lambda config: config | {"format": 5}, "format 5; upgrade Gingham"),
         (lambda config: config | {"format": 0}, "not known here"),
     ],
 )
@@ -138,9 +139,9 @@ def test_members_share_what_is_forgiven_beyond_their_weights(tmp_path: Path) -> 
         model=tiny.MODEL.model_copy(update={"query2label": head}),
         preprocess=tiny.preprocess().model_copy(update={"size": 2048}),
     )
-    structure = member.structure(tmp_path, tiny.SCHEMA)
+    structure = structure_of(member, tmp_path, tiny.SCHEMA)
     tensors = {name: torch.zeros_like(tensor, device="cpu") for name, tensor in structure.state_dict().items()}
     save_tensors(tmp_path / member.weights, tensors)
-    member.check_weights(tmp_path, tiny.SCHEMA)
+    check_weights(member, tmp_path, tiny.SCHEMA)
     with pytest.raises(BundleError, match=r"images of 2048 pixels .* far more than its weights; refused"):
-        member.check_weights(tmp_path, tiny.SCHEMA, members=64)
+        check_weights(member, tmp_path, tiny.SCHEMA, members=64)

@@ -40,16 +40,16 @@ def voters() -> list[Voter]:
     """Two networks that look alike, but for mean and std; one with boxes in many views; one of another size."""
     normalised = tiny.preprocess().model_copy(update={"mean": (0.1, 0.2, 0.3)})
     return [
-        Voter(tiny.network(seed=0), tiny.preprocess()),
-        Voter(tiny.network(seed=1), normalised),
-        Voter(tiny.network(seed=2), tiny.preprocess("box"), EVERY),
-        Voter(*other(96), TestTime(flip=True)),
+        tiny.voter(tiny.network(seed=0), tiny.preprocess()),
+        tiny.voter(tiny.network(seed=1), normalised),
+        tiny.voter(tiny.network(seed=2), tiny.preprocess("box"), EVERY),
+        tiny.voter(*other(96), TestTime(flip=True)),
     ]
 
 
 @pytest.fixture
 def panel(voters: list[Voter]) -> Tagger:
-    return Tagger(voters, tiny.SCHEMA, device="cpu")
+    return Tagger(voters, tiny.SCHEMA)
 
 
 def tag(tagger: Tagger, items: list[Item], **options: int) -> list[Outcome]:
@@ -59,7 +59,8 @@ def tag(tagger: Tagger, items: list[Item], **options: int) -> list[Outcome]:
 def by_hand(voters: list[Voter], photo: Path, box: np.ndarray | None) -> np.ndarray:
     """Mean of the means of the softmaxes, straight from the definition, in float64."""
     members = []
-    for network, preprocess, test_time in voters:
+    for runtime, preprocess, test_time in voters:
+        network = runtime.network
         views = np.stack(evaluation_views(decode(photo), box, preprocess, test_time))
         with torch.inference_mode():
             logits = network(torch.from_numpy(views)).numpy()
@@ -88,13 +89,13 @@ def test_views_and_then_networks_are_averaged(
 def test_every_network_and_every_view_counts(voters: list[Voter], photos: list[Path]) -> None:
     """Without any one of them it is another result, or the test above would show less than it says."""
     item = Item("a", photos[0], BOX)
-    every = tag(Tagger(voters, tiny.SCHEMA, device="cpu"), [item])[0].logits
+    every = tag(Tagger(voters, tiny.SCHEMA), [item])[0].logits
     for left_out in range(len(voters)):
         rest = [voter for number, voter in enumerate(voters) if number != left_out]
-        assert np.abs(tag(Tagger(rest, tiny.SCHEMA, device="cpu"), [item])[0].logits - every).max() > 1e-3
+        assert np.abs(tag(Tagger(rest, tiny.SCHEMA), [item])[0].logits - every).max() > 1e-3
     for fewer in ({"flip": False}, {"scales": (1.0,)}, {"whole_image": False}):
         changed = voters[2]._replace(test_time=EVERY.model_copy(update=fewer))
-        found = tag(Tagger([*voters[:2], changed, voters[3]], tiny.SCHEMA, device="cpu"), [item])[0].logits
+        found = tag(Tagger([*voters[:2], changed, voters[3]], tiny.SCHEMA), [item])[0].logits
         assert np.abs(found - every).max() > 1e-4
 
 
@@ -102,8 +103,8 @@ def test_one_network_with_one_view_keeps_its_logits(voters: list[Voter], photos:
     """To the bit: nothing passes through probabilities that needs not."""
     views = evaluation_views(decode(photos[0]), None, voters[0].preprocess, TestTime())
     with torch.inference_mode():
-        expected = voters[0].network(torch.from_numpy(np.stack(views))).numpy()[0]
-    found = tag(Tagger(voters[:1], tiny.SCHEMA, device="cpu"), [Item("a", photos[0])])[0].logits
+        expected = voters[0].runtime.network(torch.from_numpy(np.stack(views))).numpy()[0]
+    found = tag(Tagger(voters[:1], tiny.SCHEMA), [Item("a", photos[0])])[0].logits
     np.testing.assert_array_equal(found, expected)
 
 
@@ -148,7 +149,11 @@ def test_a_bad_box_is_an_error_of_its_image(panel: Tagger, photos: list[Path]) -
 
 def test_an_ensemble_is_deterministic_too(voters: list[Voter], photos: list[Path], wardrobe: Path) -> None:
     """Whoever else is tagged, in whatever order and with whatever threads."""
-    exact = Tagger(voters, tiny.SCHEMA, device="cpu", deterministic=True)
+    certain = [
+        tiny.voter(runtime.network, preprocess, test_time, deterministic=True)
+        for runtime, preprocess, test_time in voters
+    ]
+    exact = Tagger(certain, tiny.SCHEMA)
     items = [Item(photo.name, photo, BOX) for photo in photos[:6]]
     expected = {outcome.id: outcome.logits.tobytes() for outcome in tag(exact, items)}
     torch.set_num_threads(2)
@@ -174,5 +179,5 @@ def test_what_waits_in_memory_does_not_grow_with_the_views(
 
     monkeypatch.setattr("gingham.inference.tagger.prefetch", counted)
     for chosen in (voters[:1], voters[:2], voters):
-        tag(Tagger(chosen, tiny.SCHEMA, device="cpu"), [], workers=2)
+        tag(Tagger(chosen, tiny.SCHEMA), [], workers=2)
     assert depths == [32, 32, 2]

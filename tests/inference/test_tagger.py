@@ -11,7 +11,8 @@ import gingham
 from gingham.data.formats import read_labels
 from gingham.data.table import LabelTable
 from gingham.errors import BundleError, DataError, ImageError, SchemaError, UserError
-from gingham.inference.tagger import Item, MissingBoxWarning, Tagger, choose_device
+from gingham.inference.tagger import Item, MissingBoxWarning, Tagger
+from gingham.inference.torch_runtime import choose_device
 from gingham.predictions import Predictions, softmax
 from gingham.schema import AttributeSchema
 
@@ -94,7 +95,12 @@ def test_predictions_equal_single_tags_and_survive_a_file(tagger: Tagger, wardro
     predictions = tagger.predict(table, batch_size=2, source={"split": "val"})
     assert predictions.ids == table.images
     assert np.array_equal(predictions.targets, table.targets)
-    assert predictions.source == {"model": tagger.hash, "data": str(wardrobe), "split": "val"}
+    assert predictions.source == {
+        "model": tagger.hash,
+        "runtime": "torch fp32 on cpu, 1 thread",
+        "data": str(wardrobe),
+        "split": "val",
+    }
     for row, path in enumerate(table.paths()):
         for part, tag in zip(tagger.schema.slices, tagger(path).values(), strict=True):
             assert abs(predictions.probabilities[row, part].max() - tag.confidence) <= 1e-5

@@ -48,7 +48,7 @@ def command(
     from gingham.data.options import DataOptions
     from gingham.errors import ExitCode
     from gingham.inference.bundle import open_bundle
-    from gingham.inference.tagger import choose_device
+    from gingham.inference.torch_runtime import choose_device
     from gingham.storage import write_json
 
     reporter = ConsoleReporter()

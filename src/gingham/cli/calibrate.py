@@ -82,6 +82,7 @@ def command(
     deterministic: bool,
     batch_size: int | None,
     workers: int,
+    threads: int | None,
 ) -> None:
     """Make a bundle whose confidences mean what they say, from labelled photos that the model was not trained on.
 
@@ -117,7 +118,9 @@ def command(
         options = changed_options(bundle.data, changes, max_pixels)
         table = labels_for(data, bundle, options).split(split)
         notes = check_unseen(bundle, table.source, split)
-        tagger = Tagger.from_bundle(bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic)
+        tagger = Tagger.from_bundle(
+            bundle, device=device, threads=threads, max_pixels=options.max_pixels, deterministic=deterministic
+        )
         predicted = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)
         facts = {"data": table.source, "split": split}
     for note in notes:

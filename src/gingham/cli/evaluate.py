@@ -81,6 +81,7 @@ def command(
     deterministic: bool,
     batch_size: int | None,
     workers: int,
+    threads: int | None,
 ) -> None:
     """Measure a tagger on a labelled split: mean class accuracy with its interval, per attribute and per class.
 
@@ -128,7 +129,9 @@ def command(
                     "--prior-correction: a calibrated model keeps its tags; measure it without, or the model before"
                 )
         options = changed_options(bundle.data, changes, max_pixels)
-        tagger = Tagger.from_bundle(bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic)
+        tagger = Tagger.from_bundle(
+            bundle, device=device, threads=threads, max_pixels=options.max_pixels, deterministic=deterministic
+        )
         tagger.batch_size(batch_size)
         table = labels_for(data, bundle, options).split(split)
         if not unmeasured and not has_labels(table.targets):

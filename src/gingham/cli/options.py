@@ -114,7 +114,12 @@ def data_settings(function: _F) -> _F:
 
 
 def speed_options(function: _F) -> _F:
-    """`--deterministic`, `--batch-size` and `--workers`."""
+    """`--deterministic`, `--batch-size`, `--workers` and `--threads`."""
+    function = click.option(
+        "--threads",
+        type=click.IntRange(1),
+        help="Threads of the network.  [default: OMP_NUM_THREADS, or the cores that the process has]",
+    )(function)
     function = click.option(
         "--workers", type=click.IntRange(1), default=2, show_default=True, help="Decoding threads."
     )(function)

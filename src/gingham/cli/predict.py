@@ -63,6 +63,7 @@ def command(
     deterministic: bool,
     batch_size: int | None,
     workers: int,
+    threads: int | None,
 ) -> int:
     """Tag images: files, folders, tables that list images, or with --split a labelled data set.
 
@@ -95,7 +96,12 @@ def command(
     options = changed_options(bundle.data, changes, max_pixels)
     items = gather_items(paths, boxes=boxes, split=split, options=options, reporter=reporter)
     tagger = Tagger.from_bundle(
-        bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic, isolated=isolated
+        bundle,
+        device=device,
+        threads=threads,
+        max_pixels=options.max_pixels,
+        deterministic=deterministic,
+        isolated=isolated,
     )
     if boxes is not None and not tagger.boxed:
         reporter.warn(f"--boxes {boxes}: without effect, this model looks at whole images")
@@ -113,7 +119,8 @@ def command(
             "top_k": top_k,
             "statistics": statistics,
             "set": list(changes),
-            "device": str(tagger.device),
+            "device": device,
+            "threads": threads,
             "batch_size": tagger.batch_size(batch_size),
             "deterministic": deterministic,
             "isolated": isolated,

@@ -36,6 +36,7 @@ def command(
     deterministic: bool,
     batch_size: int | None,
     workers: int,
+    threads: int | None,
 ) -> None:
     """Write the challenge's submission: a zip with prediction.txt, one line of integers an image of the test split."""
     from gingham.cli.console import ConsoleReporter, show_warnings
@@ -51,7 +52,9 @@ def command(
     check_outputs({"--out": out}, [data, model])
     bundle = open_bundle(model)
     options = changed_options(bundle.data, changes, max_pixels)
-    tagger = Tagger.from_bundle(bundle, device=device, max_pixels=options.max_pixels, deterministic=deterministic)
+    tagger = Tagger.from_bundle(
+        bundle, device=device, threads=threads, max_pixels=options.max_pixels, deterministic=deterministic
+    )
     tagger.batch_size(batch_size)
     table = read_labels(data, options).split("test")
     predictions = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)

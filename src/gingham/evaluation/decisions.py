@@ -16,7 +16,6 @@ from math import ceil, log
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr, bdtrik
 
 from gingham.predictions import Predictions
 from gingham.schema import UNLABELLED, AttributeSchema
@@ -132,6 +131,9 @@ def find_threshold(
     candidates = _candidates(fitted)
     start = _start(candidates, fitted, len(confidence), precision, alpha)
     # Of each candidate, as the confidence of what it accepts falls: how many, and how many of them are wrong.
+    # Imported on first use: who only tags would wait for it half a second.
+    from scipy.special import bdtr
+
     order = np.argsort(confidence)
     errors = np.append(0, np.cumsum(~right[order][::-1]))
     accepted = len(confidence) - np.searchsorted(confidence[order], candidates, side="left")
@@ -153,6 +155,8 @@ def _start(candidates: _Floats, fitted: _Floats, tested: int, precision: float, 
     ranked = np.sort(fitted)[::-1]
     above = len(ranked) - np.searchsorted(ranked[::-1], candidates, side="left")
     share = above / max(1, len(ranked))
+    from scipy.special import bdtr, bdtrik
+
     mean = np.append(0.0, np.cumsum(ranked))[above] / np.maximum(above, 1)
     expected = np.round(share * tested).astype(np.int64)
     # How many errors pass: the greatest number whose binomial tail is at most alpha, or -1.

@@ -97,6 +97,7 @@ def tag_images(
         "rows": count,
         "unreadable": failed,
         "model": tagger.hash,
+        "runtime": tagger.runtime,
         "schema": tagger.schema.to_plain(),
         "schema_fingerprint": tagger.schema.fingerprint,
         "members": [

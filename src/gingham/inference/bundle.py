@@ -1,54 +1,47 @@
 """A tagger on disk: one folder that is the model, with a manifest of its bytes."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
-import gingham
 from gingham.data.options import DataOptions
 from gingham.data.preprocess import Preprocess
-from gingham.data.test_time import TestTime
 from gingham.documents import DOCUMENT_LIMIT
 from gingham.errors import BundleError
 from gingham.inference.calibration import CALIBRATION, StoredCalibration, identity, read_calibration
-from gingham.inference.member import CONFIG, WEIGHTS, Member
-from gingham.models.network import Network
+from gingham.inference.member import CONFIG, WEIGHTS, Member, Precision, RuntimeName, files_of, weights_names
 from gingham.models.options import ModelOptions
 from gingham.schema import AttributeSchema
-from gingham.storage import (
-    MANIFEST,
-    atomic_directory,
-    read_json,
-    sha256_file,
-    verify_manifest,
-    write_json,
-    write_manifest,
-    write_text,
-)
-from gingham.tensors import save_tensors
+from gingham.storage import MANIFEST, read_json, sha256_file, verify_manifest
+
+if TYPE_CHECKING:
+    from gingham.models.network import Network
 
 __all__ = [
     "CARD",
     "MOST_MEMBERS",
+    "PREPROCESS",
+    "SCHEMA",
     "Bundle",
     "bundle_path",
     "describe",
     "file_names",
     "open_bundle",
-    "weights_names",
-    "write_bundle",
-    "write_descriptions",
 ]
 
 CARD = "README.md"
 MOST_MEMBERS = 64
 
-_SCHEMA = "schema.json"
-_PREPROCESS = "preprocess.json"
-_FORMAT = 3
+SCHEMA = "schema.json"
+PREPROCESS = "preprocess.json"
+"""The preprocessing of an only member, in format 1."""
+_FORMAT = 4
 """1: one member, seen in one view, its preprocessing in a file of its own; 2: `members` says all of that of each;
-3: as 2, with `calibration.json`."""
+3: as 2, with `calibration.json`; 4: as 2, exported: `runtime` and `precision` say for what, `calibrated` whether there
+is a `calibration.json`."""
+
+_GRAPH_SLACK = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -64,6 +57,9 @@ class Bundle:
         hash: SHA-256 of its manifest, which has the sum of every file.
         calibration: how logits become confidences, and what is promised; the identity, if it is not calibrated.
         calibrated: whether it has a `calibration.json`.
+        runtime: the library that runs its networks.
+        precision: what their weights are.
+        exported: of an exported model, what it comes from and how it was checked; else empty.
     """
 
     path: Path
@@ -74,6 +70,9 @@ class Bundle:
     hash: str
     calibration: StoredCalibration
     calibrated: bool
+    runtime: RuntimeName = "torch"
+    precision: Precision = "fp32"
+    exported: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def only(self) -> Member:
@@ -90,34 +89,67 @@ class Bundle:
             )
         return self.members[0]
 
-    def network(self) -> Network:
-        """The network of the only member. Raises `BundleError` as `only` and `networks`."""
-        member = self.only
-        self.check_weights()
-        return member.network(self.path, self.schema)
+    def require_weights(self) -> None:
+        """Raises `BundleError` for an exported model, which is for tagging only."""
+        if self.exported:
+            raise BundleError(
+                f"{self.path}: exported ({self.runtime} {self.precision}), for tagging only; give the model that it "
+                "was exported from"
+            )
 
-    def networks(self) -> list[Network]:
-        """Build the network of each member and load its weights, in evaluation mode.
+    def network(self) -> "Network":
+        """The network of the only member, as it was trained.
 
         Raises:
-            BundleError: as `check_weights`, or weights are not finite.
+            BundleError: as `only`, `require_weights` and `networks`.
         """
+        self.require_weights()
+        _ = self.only
+        return self.networks()[0]
+
+    def networks(self) -> "list[Network]":
+        """Build the network of each member in PyTorch and load its weights, in evaluation mode.
+
+        Raises:
+            BundleError: as `check_weights`, weights are not finite, or it was exported for another library.
+        """
+        # Here and below, so that who runs an exported model pays for no PyTorch.
+        import torch
+
+        from gingham.inference.networks import load_network
+
+        if self.runtime != "torch":
+            self.require_weights()
         self.check_weights()
-        return [member.network(self.path, self.schema) for member in self.members]
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        return [load_network(member, self.path, self.schema, dtype) for member in self.members]
 
     def check_weights(self) -> None:
-        """Check that all weights fit their networks, before any takes memory. Raises as `Member.check_weights`."""
+        """Check that all weights fit their networks, before any takes memory. Raises as `networks.check_weights`.
+
+        The graphs of other libraries are checked by these, when they are loaded.
+        """
+        if self.runtime != "torch":
+            return
+        import torch
+
+        from gingham.inference.networks import check_weights
+
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         for member in self.members:
-            member.check_weights(self.path, self.schema, members=len(self.members))
+            check_weights(member, self.path, self.schema, members=len(self.members), dtype=dtype)
 
     def weights_limits(self) -> dict[str, int]:
-        """File of weights -> bytes that it can have at most. Raises as `Member.structure`."""
-        return {member.weights: member.weights_limit(self.path, self.schema) for member in self.members}
+        """File of weights -> bytes that it can have at most. Raises as `networks.structure_of`."""
+        from gingham.inference.networks import weights_limit
 
-
-def weights_names(count: int) -> tuple[str, ...]:
-    """The files of weights of a bundle with `count` members."""
-    return (WEIGHTS,) if count == 1 else tuple(f"member-{number}.safetensors" for number in range(1, count + 1))
+        limits: dict[str, int] = {}
+        for member in self.members:
+            limit = weights_limit(member, self.path, self.schema)
+            # A graph also holds what PyTorch computes when it builds a network.
+            limit = limit if self.runtime == "torch" else 2 * limit + _GRAPH_SLACK
+            limits |= dict.fromkeys(files_of(member.weights, self.runtime), limit)
+        return limits
 
 
 def bundle_path(model: Path) -> Path:
@@ -153,7 +185,10 @@ def open_bundle(model: Path) -> Bundle:
         BundleError: missing, damaged, changed since it was written, or of a later format.
     """
     path = bundle_path(model)
-    known = {CONFIG, _SCHEMA, _PREPROCESS, CALIBRATION, CARD, WEIGHTS, *weights_names(MOST_MEMBERS)}
+    known = {CONFIG, SCHEMA, PREPROCESS, CALIBRATION, CARD}
+    for runtime in get_args(RuntimeName):
+        for weights in (*weights_names(1, runtime), *weights_names(MOST_MEMBERS, runtime)):
+            known.update(files_of(weights, runtime))
     sums = verify_manifest(path, known)
     _require_listed(path, sums, (CONFIG,))
     names = file_names(path)
@@ -176,8 +211,10 @@ def file_names(path: Path) -> tuple[str, ...]:
         BundleError: `config.json` is missing or malformed, or of a later format.
     """
     config = _read_config(path)
-    documents = {1: (_PREPROCESS,), 2: (), 3: (CALIBRATION,)}[config["format"]]
-    return CONFIG, _SCHEMA, *documents, *weights_names(len(config["members"]))
+    documents = (PREPROCESS,) * (config["format"] == 1) + (CALIBRATION,) * _is_calibrated(config)
+    runtime = config["runtime"]
+    weights = weights_names(len(config["members"]), runtime)
+    return CONFIG, SCHEMA, *documents, *(file for name in weights for file in files_of(name, runtime))
 
 
 def describe(path: Path) -> Bundle:
@@ -188,13 +225,14 @@ def describe(path: Path) -> Bundle:
         SchemaError: `schema.json` holds no schema.
     """
     config = _read_config(path)
-    schema = AttributeSchema.from_plain(_read(path, _SCHEMA), source=str(path / _SCHEMA))
+    schema = AttributeSchema.from_plain(_read(path, SCHEMA), source=str(path / SCHEMA))
     try:
         members = _only_member(path, config) if config["format"] == 1 else _all_members(path, config)
         data, trained = dict(config["data"]), dict(config["trained"])
+        exported = {str(key): str(value) for key, value in dict(config.get("exported", {})).items()}
     except (KeyError, TypeError, ValueError):
         raise _malformed(path) from None
-    calibrated = config["format"] == 3
+    calibrated = _is_calibrated(config)
     return Bundle(
         path=path,
         schema=schema,
@@ -204,6 +242,9 @@ def describe(path: Path) -> Bundle:
         hash=sha256_file(path / MANIFEST),
         calibration=read_calibration(path / CALIBRATION, schema) if calibrated else identity(schema),
         calibrated=calibrated,
+        runtime=config["runtime"],
+        precision=config.get("precision", "fp32"),
+        exported=exported,
     )
 
 
@@ -223,7 +264,17 @@ def _read_config(path: Path) -> Any:
             raise BundleError(
                 f"{path}: written by Gingham {config['gingham']}, format {config['format']}; upgrade Gingham"
             )
-        known = config["format"] in (1, 2, 3) and config["runtime"] == "torch" and isinstance(config["members"], list)
+        known = config["format"] in (1, 2, 3, 4) and isinstance(config["members"], list)
+        if config["format"] == 4:
+            known = (
+                known
+                and config["runtime"] in get_args(RuntimeName)
+                and config["precision"] in get_args(Precision)
+                and isinstance(config["calibrated"], bool)
+                and bool(config["exported"])
+            )
+        else:
+            known = known and config["runtime"] == "torch"
         if not known or not 1 <= len(config["members"]) <= (1 if config["format"] == 1 else MOST_MEMBERS):
             raise BundleError(f"{path / CONFIG}: runtime {config['runtime']!r} or its members are not known here")
     except (KeyError, TypeError):
@@ -231,19 +282,23 @@ def _read_config(path: Path) -> Any:
     return config
 
 
+def _is_calibrated(config: Any) -> bool:
+    return bool(config["format"] == 3 or (config["format"] == 4 and config["calibrated"]))
+
+
 def _only_member(path: Path, config: Any) -> tuple[Member, ...]:
     """The member of format 1."""
     if config["members"] != [WEIGHTS]:
         raise BundleError(f"{path / CONFIG}: the members are {WEIGHTS} and nothing else in this format")
     model = ModelOptions.parse(dict(config["model"]), source=str(path / CONFIG), error=BundleError)
-    preprocess = Preprocess.parse(_read(path, _PREPROCESS), source=str(path / _PREPROCESS), error=BundleError)
+    preprocess = Preprocess.parse(_read(path, PREPROCESS), source=str(path / PREPROCESS), error=BundleError)
     return (Member(model=model, preprocess=preprocess),)
 
 
 def _all_members(path: Path, config: Any) -> tuple[Member, ...]:
-    """The members of formats 2 and 3."""
+    """The members of formats 2 and later."""
     members = []
-    for number, name in enumerate(weights_names(len(config["members"]))):
+    for number, name in enumerate(weights_names(len(config["members"]), config["runtime"])):
         source = f"{path / CONFIG}: members.{number}"
         member = Member.parse(dict(config["members"][number]), source=source, error=BundleError)
         # Names are for reading; what is read is known beforehand.
@@ -251,63 +306,3 @@ def _all_members(path: Path, config: Any) -> tuple[Member, ...]:
             raise BundleError(f"{source}.weights: expected {name!r}, got {member.weights[:100]!r}")
         members.append(member)
     return tuple(members)
-
-
-def write_bundle(
-    path: Path,
-    *,
-    network: Network,
-    member: Member,
-    schema: AttributeSchema,
-    data: DataOptions,
-    trained: Mapping[str, Any],
-    card: str,
-) -> None:
-    """Write a bundle of one network, whole or not at all; an older one at `path` is replaced.
-
-    Args:
-        path: the folder to make.
-        network: the weights.
-        member: the network's structure and how it looks at images, with mean and std filled in.
-        schema: the attributes, in the order of the network's logits.
-        data: see `Bundle`.
-        trained: see `Bundle`.
-        card: the model card, Markdown.
-
-    Raises:
-        MachineError: the disk is full or refuses.
-    """
-    with atomic_directory(path) as folder:
-        write_descriptions(folder, [member], schema=schema, data=data, trained=trained, card=card)
-        save_tensors(folder / WEIGHTS, network.state_dict())
-        write_manifest(folder)
-
-
-def write_descriptions(
-    folder: Path,
-    members: Sequence[Member],
-    *,
-    schema: AttributeSchema,
-    data: DataOptions,
-    trained: Mapping[str, Any],
-    card: str,
-    calibration: Mapping[str, Any] | None = None,
-) -> None:
-    """Write all files of a bundle but the weights and the manifest. See `write_bundle`.
-
-    What an older Gingham can use has the format that it reads. With a calibration (`to_plain`) it must not: its
-    confidences would be others.
-    """
-    plain = {"runtime": "torch", "data": data.model_dump(mode="json"), "trained": dict(trained)}
-    number = 2 if calibration is None else _FORMAT
-    config: dict[str, Any] = {"format": number, "gingham": gingham.__version__, **plain}
-    if calibration is None and len(members) == 1 and members[0].test_time == TestTime():
-        config |= {"format": 1, "members": [WEIGHTS], "model": members[0].model.model_dump(mode="json")}
-        write_json(folder / _PREPROCESS, members[0].preprocess.model_dump(mode="json"))
-    else:
-        config["members"] = [member.model_dump(mode="json") for member in members]
-    if calibration is not None:
-        write_json(folder / CALIBRATION, calibration)
-    write_json(folder / CONFIG, config)
-    write_json(folder / _SCHEMA, schema.to_plain())
-    write_text(folder / CARD, card)

@@ -8,9 +8,11 @@ from gingham.documents import DOCUMENT_LIMIT, read_limited
 from gingham.errors import BundleError, UserError
 from gingham.evaluation.calibrated import Calibrated
 from gingham.evaluation.metrics import evaluate
-from gingham.inference.bundle import CARD, Bundle, describe, write_descriptions
+from gingham.inference.bundle import CARD, Bundle, describe
 from gingham.inference.calibration import to_plain
 from gingham.inference.card import calibrated_card
+from gingham.inference.member import files_of
+from gingham.inference.save import Export, write_descriptions
 from gingham.predictions import Predictions
 from gingham.storage import atomic_directory, write_manifest
 
@@ -121,9 +123,11 @@ def write_calibrated(bundle: Bundle, found: Calibrated, out: Path, *, facts: Map
             trained=bundle.trained,
             card=calibrated_card(_card(bundle), found, told),
             calibration=to_plain(found, told),
+            export=Export(bundle.runtime, bundle.precision, bundle.exported, True) if bundle.exported else None,
         )
         for member in bundle.members:
-            shutil.copyfile(bundle.path / member.weights, folder / member.weights)
+            for name in files_of(member.weights, bundle.runtime):
+                shutil.copyfile(bundle.path / name, folder / name)
         write_manifest(folder)
     return describe(out)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +10,11 @@ from PIL import ImageOps
 
 from gingham.inference.decide import Tag
 from gingham.inference.viewed import ViewedPhoto
-from gingham.models.relevance import Way
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
+
+if TYPE_CHECKING:
+    from gingham.models.relevance import Way
 
 __all__ = ["Explanation", "explain", "log_odds", "occlusion_map", "occlusion_patches"]
 
@@ -79,7 +82,7 @@ def explain(
     judge: Judge,
     *,
     occlusion: bool = True,
-    way: Way = "mean",
+    way: "Way" = "mean",
     reporter: Reporter | None = None,
 ) -> Explanation:
     """Explain the tags of a photo. See `Explanation`; `Tagger.explain` is the way to call it.

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from gingham.data.options import DataOptions
 from gingham.errors import UserError
 from gingham.evaluation.metrics import Metrics
-from gingham.inference.bundle import MOST_MEMBERS, Bundle, describe, open_bundle, weights_names, write_descriptions
+from gingham.inference.bundle import MOST_MEMBERS, Bundle, describe, open_bundle
 from gingham.inference.card import model_card
 from gingham.inference.items import printable
-from gingham.inference.member import Member
+from gingham.inference.member import Member, weights_names
+from gingham.inference.save import write_descriptions
 from gingham.storage import atomic_directory, sha256_file, write_manifest
 
 __all__ = ["join_bundles"]
@@ -51,7 +52,7 @@ def join_bundles(
         The new bundle.
 
     Raises:
-        BundleError: a model is missing or damaged, or its weights do not fit.
+        BundleError: a model is missing, damaged or exported, or its weights do not fit.
         SchemaError: two tag different attributes or classes, or have them in another order; both are named.
         UserError: a network comes twice, they read labels differently, or there are too many.
         MachineError: the disk is full or refuses.
@@ -59,6 +60,7 @@ def join_bundles(
     bundles = [open_bundle(path) for path in paths]
     for path, bundle in zip(paths, bundles, strict=True):
         bundles[0].schema.require_same(bundle.schema, str(paths[0]), str(path))
+        bundle.require_weights()
         bundle.check_weights()
     data = data or _same_data(paths, bundles)
     sources = [

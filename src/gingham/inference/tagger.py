@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from gingham.data.decode import MAX_PIXELS, decode
 from gingham.data.isolated import IsolatedDecoder
@@ -23,13 +22,13 @@ from gingham.inference.decide import Decider, Tag
 from gingham.inference.explain import Explanation, explain
 from gingham.inference.load import Decode, Facts, Item, Source, load
 from gingham.inference.panel import Panel, Voter
-from gingham.inference.repository import cached_bundle
+from gingham.inference.runtimes import open_runtimes
 from gingham.inference.viewed import ViewedPhoto
 from gingham.predictions import Predictions
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 
-__all__ = ["Facts", "Item", "MissingBoxWarning", "Outcome", "Tag", "Tagger", "Voter", "choose_device"]
+__all__ = ["Facts", "Item", "MissingBoxWarning", "Outcome", "Tag", "Tagger", "Voter"]
 
 _BATCH = 8
 
@@ -46,28 +45,6 @@ class Outcome:
     logits: npt.NDArray[np.float32] | None
     facts: Facts | None
     error: ImageError | None = None
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` = cuda, else mps, else cpu.
-
-    Raises:
-        UserError: the device is not there.
-    """
-    available = ["cpu"]
-    if torch.backends.mps.is_available():
-        available.insert(0, "mps")
-    if torch.cuda.is_available():
-        available.insert(0, "cuda")
-    if name == "auto":
-        return torch.device(available[0])
-    kind, _, number = name.partition(":")
-    if kind not in available:
-        raise UserError(f"--device {name}: not on this machine; there is {', '.join(available)}")
-    count = torch.cuda.device_count() if kind == "cuda" else 1
-    if number and not (number.isdecimal() and int(number) < count):
-        raise UserError(f"--device {name}: no such device; there is {kind}:0" + (f" to {count - 1}" * (count > 1)))
-    return torch.device(name)
 
 
 class Tagger:
@@ -89,7 +66,8 @@ class Tagger:
         hash: of the bundle, or empty for networks that are not on disk.
         max_pixels: larger images are refused.
         deterministic: the same image gives the same bits, whatever else is tagged: each is a batch of its own, on one
-            thread, with deterministic algorithms. Bits are equal on equal machines with equal versions.
+            thread, with deterministic algorithms. Bits are equal on equal machines with equal versions. It is so if all
+            networks were loaded so.
         isolated: images are decoded in child processes, so that one that crashes a library costs only itself. It is
             for many images at once; images that Pillow has opened already are not isolated.
         calibration: how logits become tags and confidences.
@@ -101,20 +79,17 @@ class Tagger:
         schema: AttributeSchema,
         *,
         hash: str = "",  # noqa: A002
-        device: str | torch.device = "auto",
         max_pixels: int = MAX_PIXELS,
-        deterministic: bool = False,
         isolated: bool = False,
         calibration: StoredCalibration | None = None,
     ) -> None:
-        self.device = device if isinstance(device, torch.device) else choose_device(device)
         self.schema = schema
         self.voters = tuple(voters)
         self.hash = hash
         self.max_pixels = max_pixels
-        self.deterministic = deterministic
+        self.deterministic = all(voter.runtime.kind.deterministic for voter in self.voters)
         self.isolated = isolated
-        self._panel = Panel(self.voters, schema, self.device, deterministic=deterministic)
+        self._panel = Panel(self.voters, schema)
         self.calibration = calibration or identity(schema)
         self._plain = self.decider()
         self._warned = False
@@ -124,12 +99,18 @@ class Tagger:
         """How many of the networks look at the garment's box."""
         return sum(voter.preprocess.region == "box" for voter in self.voters)
 
+    @property
+    def runtime(self) -> str:
+        """What its networks run in, as in `openvino int8 on cpu, 2 threads`; each kind once."""
+        return "; ".join(dict.fromkeys(str(voter.runtime.kind) for voter in self.voters))
+
     @classmethod
     def load(
         cls,
         path: str | Path,
         *,
         device: str = "auto",
+        threads: int | None = None,
         max_pixels: int | None = None,
         deterministic: bool = False,
         isolated: bool = False,
@@ -139,6 +120,7 @@ class Tagger:
         Args:
             path: its folder.
             device: `auto`, `cpu`, `cuda` or `mps`.
+            threads: see `open_runtimes`.
             max_pixels: larger images are refused; None = the limit of the model's training.
             deterministic: see `Tagger`.
             isolated: see `Tagger`.
@@ -150,6 +132,7 @@ class Tagger:
         return cls.from_bundle(
             open_bundle(Path(path)),
             device=device,
+            threads=threads,
             max_pixels=max_pixels,
             deterministic=deterministic,
             isolated=isolated,
@@ -162,6 +145,7 @@ class Tagger:
         *,
         revision: str | None = None,
         device: str = "auto",
+        threads: int | None = None,
         max_pixels: int | None = None,
         deterministic: bool = False,
         isolated: bool = False,
@@ -175,6 +159,7 @@ class Tagger:
             revision: a branch, tag or commit; default: the main branch. Only a commit always means the same model, and
                 once in the cache needs no network.
             device: as in `load`, like all that follow.
+            threads: as in `load`.
             max_pixels: as in `load`.
             deterministic: as in `load`.
             isolated: as in `load`.
@@ -184,9 +169,13 @@ class Tagger:
             UserError: that is no name of a repository, or the device is not there.
             MachineError: the cache folder cannot be written.
         """
+        # Here, so that who does not ask the Hub pays for none of its library.
+        from gingham.inference.repository import cached_bundle
+
         return cls.from_bundle(
             cached_bundle(repository, revision),
             device=device,
+            threads=threads,
             max_pixels=max_pixels,
             deterministic=deterministic,
             isolated=isolated,
@@ -198,21 +187,21 @@ class Tagger:
         bundle: Bundle,
         *,
         device: str = "auto",
+        threads: int | None = None,
         max_pixels: int | None = None,
         deterministic: bool = False,
         isolated: bool = False,
     ) -> "Tagger":
         """Load the networks of an opened bundle; the arguments are those of `load`."""
+        runtimes = open_runtimes(bundle, device=device, threads=threads, deterministic=deterministic)
         return cls(
             [
-                Voter(network, member.preprocess, member.test_time)
-                for network, member in zip(bundle.networks(), bundle.members, strict=True)
+                Voter(runtime, member.preprocess, member.test_time)
+                for runtime, member in zip(runtimes, bundle.members, strict=True)
             ],
             bundle.schema,
             hash=bundle.hash,
-            device=device,
             max_pixels=bundle.data.max_pixels if max_pixels is None else max_pixels,
-            deterministic=deterministic,
             isolated=isolated,
             calibration=bundle.calibration,
         )
@@ -394,5 +383,5 @@ class Tagger:
             np.stack(logits) if logits else np.empty((0, self.schema.total), dtype=np.float32),
             table.targets,
             columns,
-            {"model": self.hash, "data": table.source, **(source or {})},
+            {"model": self.hash, "runtime": self.runtime, "data": table.source, **(source or {})},
         )

@@ -1,7 +1,7 @@
 """One photo with all views that a tagger has of it, and what becomes of these when parts of the photo are hidden."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,9 @@ from gingham.data.test_time import Window, evaluation_views, evaluation_windows
 from gingham.errors import DataError, ImageError
 from gingham.inference.load import Decode, Item, Views, read_image
 from gingham.inference.panel import Panel
-from gingham.models.relevance import Way
+
+if TYPE_CHECKING:
+    from gingham.models.relevance import Way
 
 __all__ = ["Fill", "ViewedPhoto"]
 
@@ -62,7 +64,7 @@ class ViewedPhoto:
         logits: npt.NDArray[np.float32] = self._panel.logits([self.views], batch_size=_AT_ONCE)[0]
         return logits
 
-    def relevance(self, classes: npt.NDArray[np.int64], way: Way = "mean") -> tuple[Floats, Floats]:
+    def relevance(self, classes: npt.NDArray[np.int64], way: "Way" = "mean") -> tuple[Floats, Floats]:
         """Where the networks find the attributes: the mean over networks, and over the views of each.
 
         That is how their probabilities are averaged. See `models.relevance`.

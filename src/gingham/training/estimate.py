@@ -8,7 +8,7 @@ import torch
 
 from gingham.data.formats import read_labels
 from gingham.data.table import LabelTable
-from gingham.inference.tagger import choose_device
+from gingham.inference.torch_runtime import choose_device
 from gingham.models.cost import feature_flops, forward_flops
 from gingham.models.network import outline
 from gingham.progress import Reporter

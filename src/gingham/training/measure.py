@@ -5,6 +5,7 @@ import torch
 
 from gingham.data.prefetch import prefetch
 from gingham.inference.tagger import Tagger, Voter
+from gingham.inference.torch_runtime import TorchRuntime
 from gingham.predictions import Predictions, log_mean_probability
 from gingham.training.inputs import cached_views
 from gingham.training.parts import Parts
@@ -32,9 +33,8 @@ def predict_validation(parts: Parts, *, from_features: bool) -> Predictions:
     if from_features and parts.recipe.features.cache:
         return _from_features(parts)
     tagger = Tagger(
-        [Voter(parts.network, parts.preprocess, parts.recipe.test_time)],
+        [Voter(TorchRuntime(parts.network, parts.accelerator.device), parts.preprocess, parts.recipe.test_time)],
         parts.val_table.schema,
-        device=parts.accelerator.device,
         max_pixels=parts.recipe.data.max_pixels,
     )
     return tagger.predict(parts.val_table, workers=parts.recipe.train.workers, reporter=parts.reporter)

@@ -15,7 +15,7 @@ from torch import nn
 from gingham.data.formats import read_labels
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
-from gingham.inference.tagger import choose_device
+from gingham.inference.torch_runtime import choose_device
 from gingham.losses import AttributeLoss
 from gingham.models.network import Network, build_network
 from gingham.models.weights import input_statistics

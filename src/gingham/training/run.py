@@ -10,9 +10,9 @@ from torch import Tensor
 from gingham.errors import BundleError, UserError
 from gingham.evaluation.curves import plot_curves
 from gingham.evaluation.metrics import Metrics, evaluate
-from gingham.inference.bundle import write_bundle
 from gingham.inference.card import model_card
 from gingham.inference.member import Member
+from gingham.inference.save import write_bundle
 from gingham.models.hub import pinned
 from gingham.progress import Reporter
 from gingham.report.page import Photos
