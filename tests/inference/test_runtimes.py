@@ -169,7 +169,7 @@ def test_exported_graphs_are_for_tagging_on_a_processor(
         bundle.network()
     with pytest.raises(BundleError, match="for tagging only"):
         join_bundles([exports[name], exports[name]], tmp_path / "joined")
-    with pytest.raises(UserError, match="does not say where it looks; explain the model that it was exported from"):
+    with pytest.raises(UserError, match="does not say where a network looks; explain the model in PyTorch"):
         Tagger.load(exports[name]).explain(photos[0])
 
 

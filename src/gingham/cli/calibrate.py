@@ -8,18 +8,19 @@ import click
 from gingham.cli.options import (
     check_outputs,
     data_settings,
-    device_option,
     file_path,
     max_pixels_option,
     model_argument,
     out_folder,
     out_path,
     out_path_ending,
+    running_options,
     speed_options,
 )
 
 if TYPE_CHECKING:
     from gingham.evaluation.calibrated import Calibrated
+    from gingham.inference.runtimes import Running
 
 __all__ = ["command"]
 
@@ -59,7 +60,7 @@ __all__ = ["command"]
 @click.option("--diagrams", type=out_path_ending(".png"), metavar="FILE.png", help="Draw reliability before and after.")
 @data_settings
 @max_pixels_option
-@device_option
+@running_options
 @speed_options
 @click.pass_context
 def command(
@@ -78,11 +79,9 @@ def command(
     diagrams: Path | None,
     changes: tuple[str, ...],
     max_pixels: int | None,
-    device: str,
-    deterministic: bool,
+    running: "Running",
     batch_size: int | None,
     workers: int,
-    threads: int | None,
 ) -> None:
     """Make a bundle whose confidences mean what they say, from labelled photos that the model was not trained on.
 
@@ -108,7 +107,8 @@ def command(
     show_warnings(reporter)
     bundle = open_bundle(model)
     if file is not None:
-        _refuse(context, ("data", "split", "changes", "max_pixels", "device", "deterministic", "batch_size", "workers"))
+        of_models = ("device", "runtime", "threads", "deterministic", "batch_size", "workers")
+        _refuse(context, ("data", "split", "changes", "max_pixels", *of_models))
         predicted = Predictions.from_parquet(file)
         notes = check_predictions(bundle, predicted, file)
         facts = {"data": str(predicted.source.get("data", file)), "split": str(predicted.source.get("split", ""))}
@@ -118,9 +118,7 @@ def command(
         options = changed_options(bundle.data, changes, max_pixels)
         table = labels_for(data, bundle, options).split(split)
         notes = check_unseen(bundle, table.source, split)
-        tagger = Tagger.from_bundle(
-            bundle, device=device, threads=threads, max_pixels=options.max_pixels, deterministic=deterministic
-        )
+        tagger = Tagger.from_bundle(bundle, max_pixels=options.max_pixels, reporter=reporter, **running)
         predicted = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)
         facts = {"data": table.source, "split": split}
     for note in notes:

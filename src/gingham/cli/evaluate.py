@@ -10,11 +10,11 @@ from click.core import ParameterSource
 from gingham.cli.options import (
     check_outputs,
     data_settings,
-    device_option,
     file_path,
     max_pixels_option,
     out_path,
     out_path_ending,
+    running_options,
     speed_options,
 )
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from gingham.evaluation.metrics import Metrics
     from gingham.inference.calibration import StoredCalibration
+    from gingham.inference.runtimes import Running
     from gingham.predictions import Predictions
 
 __all__ = ["command"]
@@ -61,7 +62,7 @@ _OF_SAVED = {"model", "json_file", "prior_correction", "report", "compare", "pho
 )
 @data_settings
 @max_pixels_option
-@device_option
+@running_options
 @speed_options
 @click.pass_context
 def command(
@@ -77,11 +78,9 @@ def command(
     photos: Path | None,
     changes: tuple[str, ...],
     max_pixels: int | None,
-    device: str,
-    deterministic: bool,
+    running: "Running",
     batch_size: int | None,
     workers: int,
-    threads: int | None,
 ) -> None:
     """Measure a tagger on a labelled split: mean class accuracy with its interval, per attribute and per class.
 
@@ -129,9 +128,7 @@ def command(
                     "--prior-correction: a calibrated model keeps its tags; measure it without, or the model before"
                 )
         options = changed_options(bundle.data, changes, max_pixels)
-        tagger = Tagger.from_bundle(
-            bundle, device=device, threads=threads, max_pixels=options.max_pixels, deterministic=deterministic
-        )
+        tagger = Tagger.from_bundle(bundle, max_pixels=options.max_pixels, reporter=reporter, **running)
         tagger.batch_size(batch_size)
         table = labels_for(data, bundle, options).split(split)
         if not unmeasured and not has_labels(table.targets):
@@ -144,7 +141,7 @@ def command(
             batch_size=batch_size,
             workers=workers,
             reporter=reporter,
-            source={"split": split, "deterministic": deterministic},
+            source={"split": split, "deterministic": tagger.deterministic},
         )
         if predictions is not None:
             predicted.to_parquet(predictions)

@@ -1,10 +1,11 @@
 """Options that several verbs share, and groups of verbs that suggest a spelling."""
 
 import difflib
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -24,6 +25,7 @@ __all__ = [
     "out_path_any",
     "out_path_ending",
     "rules_options",
+    "running_options",
     "speed_options",
 ]
 
@@ -114,23 +116,46 @@ def data_settings(function: _F) -> _F:
 
 
 def speed_options(function: _F) -> _F:
-    """`--deterministic`, `--batch-size`, `--workers` and `--threads`."""
-    function = click.option(
-        "--threads",
-        type=click.IntRange(1),
-        help="Threads of the network.  [default: OMP_NUM_THREADS, or the cores that the process has]",
-    )(function)
+    """`--batch-size` and `--workers`."""
     function = click.option(
         "--workers", type=click.IntRange(1), default=2, show_default=True, help="Decoding threads."
     )(function)
-    function = click.option(
+    return click.option(
         "--batch-size", type=click.IntRange(1), help="Images in one pass of the network.  [default: 8]"
     )(function)
-    return click.option(
-        "--deterministic",
-        is_flag=True,
-        help="The same image gives the same bits here, in Python and in evaluation: one at a time, on one thread.",
-    )(function)
+
+
+def running_options(function: _F) -> _F:
+    """`--device`, `--runtime`, `--threads` and `--deterministic`, which become the one argument `running`."""
+
+    @functools.wraps(function)
+    def command(
+        *args: Any, device: str, runtime: str | None, threads: int | None, deterministic: bool, **rest: Any
+    ) -> Any:
+        running = {"device": device, "runtime": runtime, "threads": threads, "deterministic": deterministic}
+        return function(*args, running=running, **rest)
+
+    for option in (
+        click.option(
+            "--deterministic",
+            is_flag=True,
+            help="The same image gives the same bits here, in Python and in evaluation: one at a time, on one thread.",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(1),
+            help="Threads of the network.  [default: OMP_NUM_THREADS, or the cores that the process has]",
+        ),
+        click.option(
+            "--runtime",
+            metavar="NAME",
+            help="What runs the network: torch, torch-bf16, onnx, openvino, ...; auto = the fastest here with the same "
+            "answers.  [default: torch, or what the model was exported for]",
+        ),
+        device_option,
+    ):
+        command = option(command)
+    return cast(_F, command)
 
 
 def rules_options(function: _F) -> _F:

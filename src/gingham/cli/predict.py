@@ -1,19 +1,23 @@
 """`gingham predict`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gingham.cli.options import (
     check_outputs,
     data_settings,
-    device_option,
     file_path,
     max_pixels_option,
     model_argument,
     out_path,
+    running_options,
     speed_options,
 )
+
+if TYPE_CHECKING:
+    from gingham.inference.runtimes import Running
 
 __all__ = ["command"]
 
@@ -44,7 +48,7 @@ __all__ = ["command"]
     is_flag=True,
     help="Decode in child processes: an image that crashes or stalls a library costs only itself.",
 )
-@device_option
+@running_options
 @speed_options
 def command(
     model: Path,
@@ -59,11 +63,9 @@ def command(
     changes: tuple[str, ...],
     max_pixels: int | None,
     isolated: bool,
-    device: str,
-    deterministic: bool,
+    running: "Running",
     batch_size: int | None,
     workers: int,
-    threads: int | None,
 ) -> int:
     """Tag images: files, folders, tables that list images, or with --split a labelled data set.
 
@@ -95,14 +97,7 @@ def command(
     table_columns(bundle.schema, decider, statistics=statistics)
     options = changed_options(bundle.data, changes, max_pixels)
     items = gather_items(paths, boxes=boxes, split=split, options=options, reporter=reporter)
-    tagger = Tagger.from_bundle(
-        bundle,
-        device=device,
-        threads=threads,
-        max_pixels=options.max_pixels,
-        deterministic=deterministic,
-        isolated=isolated,
-    )
+    tagger = Tagger.from_bundle(bundle, max_pixels=options.max_pixels, isolated=isolated, reporter=reporter, **running)
     if boxes is not None and not tagger.boxed:
         reporter.warn(f"--boxes {boxes}: without effect, this model looks at whole images")
     failed = tag_images(
@@ -119,10 +114,8 @@ def command(
             "top_k": top_k,
             "statistics": statistics,
             "set": list(changes),
-            "device": device,
-            "threads": threads,
+            **running,
             "batch_size": tagger.batch_size(batch_size),
-            "deterministic": deterministic,
             "isolated": isolated,
             "max_pixels": tagger.max_pixels,
         },

@@ -1,6 +1,7 @@
 """`gingham submit`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,12 +9,15 @@ from gingham.cli.options import (
     check_outputs,
     data_option,
     data_settings,
-    device_option,
     max_pixels_option,
     model_argument,
     out_path_ending,
+    running_options,
     speed_options,
 )
+
+if TYPE_CHECKING:
+    from gingham.inference.runtimes import Running
 
 __all__ = ["command"]
 
@@ -24,7 +28,7 @@ __all__ = ["command"]
 @click.option("--out", type=out_path_ending(".zip"), required=True, metavar="FILE.zip", help="The submission to write.")
 @data_settings
 @max_pixels_option
-@device_option
+@running_options
 @speed_options
 def command(
     model: Path,
@@ -32,11 +36,9 @@ def command(
     out: Path,
     changes: tuple[str, ...],
     max_pixels: int | None,
-    device: str,
-    deterministic: bool,
+    running: "Running",
     batch_size: int | None,
     workers: int,
-    threads: int | None,
 ) -> None:
     """Write the challenge's submission: a zip with prediction.txt, one line of integers an image of the test split."""
     from gingham.cli.console import ConsoleReporter, show_warnings
@@ -52,9 +54,7 @@ def command(
     check_outputs({"--out": out}, [data, model])
     bundle = open_bundle(model)
     options = changed_options(bundle.data, changes, max_pixels)
-    tagger = Tagger.from_bundle(
-        bundle, device=device, threads=threads, max_pixels=options.max_pixels, deterministic=deterministic
-    )
+    tagger = Tagger.from_bundle(bundle, max_pixels=options.max_pixels, reporter=reporter, **running)
     tagger.batch_size(batch_size)
     table = read_labels(data, options).split("test")
     predictions = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)

@@ -90,8 +90,8 @@ class Panel:
         for runtime, look in zip(self._runtimes, self.look_of, strict=True):
             if not isinstance(runtime, Explaining):
                 raise UserError(
-                    f"an exported model ({runtime.kind.runtime}) does not say where it looks; explain the model that "
-                    "it was exported from"
+                    f"{runtime.kind.runtime} does not say where a network looks; explain the model in PyTorch: that "
+                    "which was exported, without --runtime"
                 )
             # One at a time: there are few, and a network may be large.
             maps = [runtime.relevance(view[None], classes[None], way)[0] for view in image[look]]

@@ -24,6 +24,7 @@ class Kind(NamedTuple):
         device: cpu, cuda, cuda:1, mps.
         threads: of the processor; 0 = as the library is set.
         deterministic: whether equal images give equal bits, one at a time.
+        how: what else is not as usual: oneDNN, compiled.
     """
 
     runtime: str
@@ -31,10 +32,12 @@ class Kind(NamedTuple):
     device: str
     threads: int
     deterministic: bool
+    how: str = ""
 
     def __str__(self) -> str:
         threads = f", {self.threads} thread{'s' * (self.threads != 1)}" * (self.threads > 0)
-        return f"{self.runtime} {self.precision} on {self.device}{threads}"
+        how = f" {self.how}" * bool(self.how)
+        return f"{self.runtime} {self.precision}{how} on {self.device}{threads}"
 
 
 class Runtime(Protocol):

@@ -1,30 +1,63 @@
 """The networks of a bundle, each loaded into the library that runs it."""
 
 from collections.abc import Callable, Mapping
+from typing import TypedDict, Unpack
 
 from gingham.cores import default_threads
 from gingham.errors import UserError
 from gingham.inference.bundle import Bundle
 from gingham.inference.runtime import Runtime
+from gingham.progress import Reporter
 
-__all__ = ["RUNTIMES", "open_runtimes"]
+__all__ = ["RUNTIMES", "Running", "open_runtimes"]
 
 
-def open_runtimes(
-    bundle: Bundle, *, device: str = "auto", threads: int | None = None, deterministic: bool = False
-) -> list[Runtime]:
+class Running(TypedDict, total=False):
+    """How a model is run.
+
+    Attributes:
+        device: `auto` (the default), `cpu`, `cuda` or `mps`; exported graphs run on the processor.
+        threads: for one pass on the processor; None, the default = `default_threads`. PyTorch's are those of the whole
+            process.
+        deterministic: equal images give equal bits: one thread, and deterministic algorithms.
+        runtime: None, the default = as the bundle is: PyTorch in float32, or what it was exported for. Of a model that
+            is not exported also the name of one of `variants.VARIANTS`, or `auto`: the fastest here with the same
+            answers.
+    """
+
+    device: str
+    threads: int | None
+    deterministic: bool
+    runtime: str | None
+
+
+def open_runtimes(bundle: Bundle, *, reporter: Reporter | None = None, **running: Unpack[Running]) -> list[Runtime]:
     """Load the network of each member.
 
     Args:
         bundle: the model.
-        device: `auto`, `cpu`, `cuda` or `mps`; exported graphs run on the processor.
-        threads: for one pass on the processor; None = `default_threads`. PyTorch's are those of the whole process.
-        deterministic: equal images give equal bits: one thread, and deterministic algorithms.
+        reporter: hears of the choice that `auto` makes.
+        running: see `Running`.
 
     Raises:
         BundleError: weights or graphs are damaged, or do not fit the model.
-        UserError: the device is not there, or the library is not installed.
+        UserError: the device is not there, the library is not installed, or the model was exported for another one.
     """
+    device, threads = running.get("device", "auto"), running.get("threads")
+    deterministic, runtime = running.get("deterministic", False), running.get("runtime")
+    if bundle.exported:
+        own = bundle.runtime if bundle.precision == "fp32" else f"{bundle.runtime}-{bundle.precision}"
+        if runtime not in {None, "auto", bundle.runtime, own}:
+            raise UserError(
+                f"--runtime {runtime}: {bundle.path} was exported for {own}; leave --runtime out, or give the model "
+                "that it was exported from"
+            )
+    elif runtime is not None:
+        from gingham.inference.variants import fastest, open_variant
+
+        if runtime == "auto":
+            return fastest(bundle, device=device, threads=threads, deterministic=deterministic, reporter=reporter)
+        return open_variant(bundle, runtime, device=device, threads=threads, deterministic=deterministic)
     return RUNTIMES[bundle.runtime](bundle, device, threads, deterministic)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from gingham.inference.decide import Decider, Tag
 from gingham.inference.explain import Explanation, explain
 from gingham.inference.load import Decode, Facts, Item, Source, load
 from gingham.inference.panel import Panel, Voter
-from gingham.inference.runtimes import open_runtimes
+from gingham.inference.runtimes import Running, open_runtimes
 from gingham.inference.viewed import ViewedPhoto
 from gingham.predictions import Predictions
 from gingham.progress import Reporter
@@ -109,34 +110,25 @@ class Tagger:
         cls,
         path: str | Path,
         *,
-        device: str = "auto",
-        threads: int | None = None,
         max_pixels: int | None = None,
-        deterministic: bool = False,
         isolated: bool = False,
+        **running: Unpack[Running],
     ) -> "Tagger":
         """Load a bundle, or a run's best.
 
+            Tagger.load("runs/laptop", runtime="auto", threads=2)
+
         Args:
             path: its folder.
-            device: `auto`, `cpu`, `cuda` or `mps`.
-            threads: see `open_runtimes`.
             max_pixels: larger images are refused; None = the limit of the model's training.
-            deterministic: see `Tagger`.
             isolated: see `Tagger`.
+            running: how it is run: `device`, `threads`, `deterministic`, `runtime`; see `Running`.
 
         Raises:
             BundleError: missing, damaged or changed.
-            UserError: the device is not there.
+            UserError: the device or runtime is not there.
         """
-        return cls.from_bundle(
-            open_bundle(Path(path)),
-            device=device,
-            threads=threads,
-            max_pixels=max_pixels,
-            deterministic=deterministic,
-            isolated=isolated,
-        )
+        return cls.from_bundle(open_bundle(Path(path)), max_pixels=max_pixels, isolated=isolated, **running)
 
     @classmethod
     def from_pretrained(
@@ -144,11 +136,9 @@ class Tagger:
         repository: str,
         *,
         revision: str | None = None,
-        device: str = "auto",
-        threads: int | None = None,
         max_pixels: int | None = None,
-        deterministic: bool = False,
         isolated: bool = False,
+        **running: Unpack[Running],
     ) -> "Tagger":
         """Load a bundle of the Hugging Face Hub, downloading it to Gingham's cache folder when that has it not.
 
@@ -158,42 +148,32 @@ class Tagger:
             repository: `OWNER/NAME`.
             revision: a branch, tag or commit; default: the main branch. Only a commit always means the same model, and
                 once in the cache needs no network.
-            device: as in `load`, like all that follow.
-            threads: as in `load`.
-            max_pixels: as in `load`.
-            deterministic: as in `load`.
+            max_pixels: as in `load`, like all that follow.
             isolated: as in `load`.
+            running: as in `load`.
 
         Raises:
             BundleError: the Hub is not reached or refuses, or what it has is no whole bundle.
-            UserError: that is no name of a repository, or the device is not there.
+            UserError: that is no name of a repository, or the device or runtime is not there.
             MachineError: the cache folder cannot be written.
         """
         # Here, so that who does not ask the Hub pays for none of its library.
         from gingham.inference.repository import cached_bundle
 
-        return cls.from_bundle(
-            cached_bundle(repository, revision),
-            device=device,
-            threads=threads,
-            max_pixels=max_pixels,
-            deterministic=deterministic,
-            isolated=isolated,
-        )
+        return cls.from_bundle(cached_bundle(repository, revision), max_pixels=max_pixels, isolated=isolated, **running)
 
     @classmethod
     def from_bundle(
         cls,
         bundle: Bundle,
         *,
-        device: str = "auto",
-        threads: int | None = None,
         max_pixels: int | None = None,
-        deterministic: bool = False,
         isolated: bool = False,
+        reporter: Reporter | None = None,
+        **running: Unpack[Running],
     ) -> "Tagger":
-        """Load the networks of an opened bundle; the arguments are those of `load`."""
-        runtimes = open_runtimes(bundle, device=device, threads=threads, deterministic=deterministic)
+        """Load the networks of an opened bundle; the arguments are those of `load` and `open_runtimes`."""
+        runtimes = open_runtimes(bundle, reporter=reporter, **running)
         return cls(
             [
                 Voter(runtime, member.preprocess, member.test_time)

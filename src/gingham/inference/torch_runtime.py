@@ -1,6 +1,8 @@
 """Networks in PyTorch."""
 
-from contextlib import nullcontext
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,26 +64,58 @@ class TorchRuntime:
         network: is moved to the device and set to evaluation mode.
         device: where it runs.
         deterministic: one thread and deterministic algorithms; see `deterministic_torch`.
+        onednn: products of float32 matrices by oneDNN, which is faster than the default library on many processors; on
+            some it may round to less than float32 inside, so that its answers are to be compared first.
+        compiled: by `torch.compile`, once for each batch size; smaller batches are filled up to the largest so far.
+
+    Raises:
+        UserError: it is to be compiled, and there is no compiler.
     """
 
-    def __init__(self, network: Network, device: torch.device | str = "cpu", *, deterministic: bool = False) -> None:
+    def __init__(
+        self,
+        network: Network,
+        device: torch.device | str = "cpu",
+        *,
+        deterministic: bool = False,
+        onednn: bool = False,
+        compiled: bool = False,
+    ) -> None:
         self._device = torch.device(device)
         self.network = network.to(self._device).eval()
-        self._deterministic = deterministic
+        self._deterministic, self._onednn, self._compiled = deterministic, onednn, compiled
+        self._most = 0
+        self._forward: Callable[[torch.Tensor], torch.Tensor] = self.network
+        if compiled:
+            if self._device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
+                raise UserError("--compile: there is no C++ compiler on this machine; install g++, or leave it out")
+            # Weights become constants, which only a processor gains by.
+            options: dict[str, str | int | bool | Callable[..., object]] = {"freezing": True}
+            self._forward = torch.compile(
+                self.network, dynamic=False, options=options if self._device.type == "cpu" else None
+            )
 
     @property
     def kind(self) -> Kind:
         """What it is."""
         threads = 0 if self._device.type != "cpu" else 1 if self._deterministic else torch.get_num_threads()
         precision = _PRECISIONS[self.network.backbone.dtype]
-        return Kind("torch", precision, str(self._device), threads, self._deterministic)
+        how = " ".join(["compiled"] * self._compiled + ["with oneDNN"] * self._onednn)
+        return Kind("torch", precision, str(self._device), threads, self._deterministic, how)
 
-    @torch.inference_mode()
     def __call__(self, pixels: npt.NDArray[np.uint8]) -> Floats:
         """Logits `[B, ΣC]` of images, uint8 `[B, H, W, 3]`."""
-        batch = torch.from_numpy(pixels).to(self._device)
-        with deterministic_torch() if self._deterministic else nullcontext():
-            logits: Floats = self.network(batch).float().cpu().numpy()
+        count = len(pixels)
+        if self._compiled:
+            self._most = max(self._most, count)
+            pixels = np.concatenate([pixels, np.repeat(pixels[-1:], self._most - count, axis=0)])
+        # Compiling freezes weights, which it does under `no_grad` only.
+        with (
+            torch.no_grad() if self._compiled else torch.inference_mode(),
+            _onednn() if self._onednn else nullcontext(),
+            deterministic_torch() if self._deterministic else nullcontext(),
+        ):
+            logits: Floats = self._forward(torch.from_numpy(pixels).to(self._device))[:count].float().cpu().numpy()
         return logits
 
     @torch.inference_mode()
@@ -91,3 +125,13 @@ class TorchRuntime:
         with deterministic_torch() if self._deterministic else nullcontext():
             maps: Floats = relevance(self.network, batch, asked, way).float().cpu().numpy()
         return maps
+
+
+@contextmanager
+def _onednn() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
