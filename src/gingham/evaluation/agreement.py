@@ -62,7 +62,7 @@ class Agreement:
 
     @property
     def relative_difference(self) -> float:
-        """The largest difference of a logit, in standard deviations; infinite where all logits are the same and move."""
+        """The largest difference of a logit, in standard deviations; infinite where these are 0 and logits move."""
         if self.logit_deviation:
             return self.logit_difference / self.logit_deviation
         return float("inf") if self.logit_difference else 0.0

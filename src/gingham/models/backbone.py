@@ -133,7 +133,7 @@ class Backbone(nn.Module):
         return self
 
     def exchange(self, model: nn.Module) -> None:
-        """Let another module take the model's place that gives the same tokens `[B, N, D]`, and only runs as a whole."""
+        """Let another module take the model's place: one that gives tokens `[B, N, D]`, and only as a whole."""
         self.model = model
         self._first = self._rest = ()
 

@@ -21,8 +21,8 @@ class Graph(nn.Module):
     for each attribute `probability_<attribute>`, float32 `[N, C_k]`, the softmax of its logits, not calibrated; and,
     if asked for, `attention`, float32 `[N, layers, heads, K, cells]`, which sums to 1 over the cells (row by row).
 
-    The network is set to evaluation mode, and a Swin in it gives way to a form that runtimes compute faster, with the same
-    answers up to rounding (see `windows`): it is no longer one to be trained, nor has it the tensors of its bundle.
+    The network is set to evaluation mode, and a Swin in it gives way to a form that runtimes compute faster, with the
+    same answers up to rounding (see `windows`): it is no longer one to be trained, nor has it its bundle's tensors.
 
     Args:
         network: becomes part of the graph.
@@ -62,4 +62,3 @@ class Graph(nn.Module):
         logits = logits.to(torch.float32)
         probabilities = [logits[:, start:stop].softmax(dim=1) for start, stop in self.slices]
         return (logits, *probabilities, *maps)
-

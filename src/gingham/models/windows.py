@@ -1,4 +1,4 @@
-"""Swin as a graph for runtimes: tokens stay in the order of their windows, and what is constant is computed beforehand."""
+"""Swin as runtimes compute it faster: tokens in the order of their windows, what is constant computed beforehand."""
 
 import torch
 from timm.models.swin_transformer import PatchMerging, SwinTransformer, SwinTransformerBlock
@@ -14,8 +14,8 @@ def windowed(model: nn.Module) -> "WindowedSwin | None":
         return None
     for stage in model.layers:
         for block in stage.blocks:
-            divides = all(side % window == 0 for side, window in zip(block.input_resolution, block.window_size, strict=True))
-            if not divides or block.dynamic_mask:
+            sides = zip(block.input_resolution, block.window_size, strict=True)
+            if block.dynamic_mask or any(side % window for side, window in sides):
                 return None
         if isinstance(stage.downsample, PatchMerging) and any(side % 2 for side in stage.input_resolution):
             return None
@@ -27,9 +27,9 @@ class WindowedSwin(nn.Module):
 
     What differs is how they are computed:
 
-    - All but attention acts on each token alone, so the tokens' order does not matter to it. They are kept in the order of
-      the windows, and put into another by one lookup of rows where the windows are shifted, shifted back, or merged;
-      timm rolls, cuts, transposes and glues the map in each block.
+    - All but attention acts on each token alone, so the tokens' order does not matter to it. They are kept in the order
+      of the windows, and put into another by one lookup of rows where the windows are shifted, shifted back, or
+      merged; timm rolls, cuts, transposes and glues the map in each block.
     - The bias of relative positions and the mask of shifted windows are one table for each block, added once.
     - Scale and shift of a LayerNorm, and the factor 1/√d of the queries, are multiplied into the matrix that follows.
 
@@ -58,8 +58,7 @@ class WindowedSwin(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Tokens `[B, N, D]` of normalised images, float `[B, 3, H, W]`."""
-        tokens: Tensor = self.patch_embed(images).flatten(1, 2)
-        tokens = self.norm(self.last(self.parts(tokens)))
+        tokens: Tensor = self.norm(self.last(self.parts(self.patch_embed(images).flatten(1, 2))))
         return tokens
 
 
