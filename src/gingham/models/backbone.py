@@ -132,6 +132,11 @@ class Backbone(nn.Module):
                     module.eval()
         return self
 
+    def exchange(self, model: nn.Module) -> None:
+        """Let another module take the model's place: one that gives tokens `[B, N, D]`, and only as a whole."""
+        self.model = model
+        self._first = self._rest = ()
+
     @property
     def dtype(self) -> torch.dtype:
         """The type of its weights."""

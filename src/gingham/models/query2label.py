@@ -148,7 +148,13 @@ class Query2LabelHead(nn.Module):
         """Logits `[B, ΣC]` of tokens `[B, N, D]` on a grid (h, w)."""
         encoded, placed, _ = self._encode(tokens, grid)
         state, _ = self._decode(encoded, placed)
-        return torch.cat([classify(state[:, k]) for k, classify in enumerate(self.classifiers)], dim=1)
+        return self._classify(state)
+
+    def with_attention(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """What `forward` and `attention` give, computed at once."""
+        encoded, placed, _ = self._encode(tokens, grid)
+        state, maps = self._decode(encoded, placed, need_weights=True)
+        return self._classify(state), torch.stack(maps)
 
     def attention(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Where each query looks: cross-attention `[layers, B, heads, K, N]`, summing to 1 over the N tokens.
@@ -174,6 +180,9 @@ class Query2LabelHead(nn.Module):
                 rows[f"weight of {attribute.name}/{label}"] = (f"classifiers.{k}.weight", c)
                 rows[f"bias of {attribute.name}/{label}"] = (f"classifiers.{k}.bias", c)
         return rows
+
+    def _classify(self, state: Tensor) -> Tensor:
+        return torch.cat([classify(state[:, k]) for k, classify in enumerate(self.classifiers)], dim=1)
 
     def _encode(
         self, tokens: Tensor, grid: tuple[int, int], need_weights: bool = False
