@@ -165,7 +165,7 @@ def fastest(
     wanted = [_Wanted(bundle, member, "cpu", count, deterministic) for member in bundle.members]
     file = cache_directory() / "runtimes" / f"{bundle.hash[:32]}.json"
     key = f"{_machine()}, {count} threads, {'deterministic, ' * deterministic}batches of {batch_size}"
-    chosen = _known(file).get(key)
+    chosen = _known(file).get(key, "")
     if chosen not in _CANDIDATES or not _is_there(chosen):
         chosen = _measured(bundle, wanted, batch_size, reporter)
         write_json(file, {**_known(file), key: chosen})
