@@ -18,6 +18,7 @@ from gingham.data.options import DataOptions
 from gingham.errors import ImageError
 from gingham.inference.tagger import Tagger
 from gingham.predictions import Predictions
+from gingham.wardrobe import garment
 from tests import tiny
 from tests.data import hostile_worker
 
@@ -93,6 +94,36 @@ def test_a_file_that_crashes_the_decoder_costs_only_itself(
     for name in ("0.png", "1.png", "4.png", "large.png"):
         assert crashed[name]["pattern"] == whole[name]["pattern"]
     assert json.loads((tmp_path / "crashed.csv.manifest.json").read_text())["options"]["isolated"] is True
+
+
+@pytest.mark.parametrize("options", [[], ["--isolated"], ["--deterministic"]])
+def test_fast_decoding_is_recorded(gingham: Call, model: Path, tmp_path: Path, options: list[str]) -> None:
+    """Of large photos the confidences are nearly those of exact decoding; of small ones exactly, and it is said too."""
+    for size, folder in ((500, tmp_path / "large"), (60, tmp_path / "small")):
+        folder.mkdir()
+        for index in range(3):
+            garment(6, index, size).picture.image.save(folder / f"{index}.jpg", quality=92)
+        exact, fast = tmp_path / f"{size}-exact.csv", tmp_path / f"{size}-fast.csv"
+        gingham("predict", model, folder, "--out", exact, "--statistics", *options)
+        gingham("predict", model, folder, "--out", fast, "--statistics", "--fast-decode", *options)
+        recorded = [json.loads(Path(f"{file}.manifest.json").read_text())["options"] for file in (exact, fast)]
+        assert [one["fast_decode"] for one in recorded] == [False, True]
+        before, after = rows(exact), rows(fast)
+        assert {row["image_width"] for row in after.values()} == {str(size)}
+        columns = [f"{name}_confidence" for name in tiny.SCHEMA.names]
+        differences = [abs(float(before[row][c]) - float(after[row][c])) for row in before for c in columns]
+        assert (0 < max(differences) < 0.2) if size == 500 else before == after
+
+
+def test_fast_evaluation_and_submission_say_so(gingham: Call, model: Path, wardrobe: Path, tmp_path: Path) -> None:
+    evaluated = tmp_path / "p.parquet"
+    gingham("evaluate", model, "--data", wardrobe, "--predictions", evaluated, "--fast-decode")
+    assert Predictions.from_parquet(evaluated).source["fast_decode"] is True
+    code, _, stderr = gingham("submit", model, "--data", wardrobe, "--out", tmp_path / "s.zip", "--fast-decode")
+    assert code == 0
+    assert "decoded approximately" in stderr
+    gingham("evaluate", model, "--data", wardrobe, "--predictions", evaluated)
+    assert "fast_decode" not in Predictions.from_parquet(evaluated).source
 
 
 def test_equal_bits_through_every_door(gingham: Call, model: Path, wardrobe: Path, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_an_image_is_decoded_once_and_alike_looks_share_their_views(
         looked.append((preprocess.size, preprocess.region))
         return evaluation_views(image, box, preprocess, test_time)
 
-    monkeypatch.setattr("gingham.inference.tagger.decode", counted)
+    monkeypatch.setattr("gingham.inference.pipeline.decode", counted)
     monkeypatch.setattr(load_module, "evaluation_views", watched)
     tag(panel, [Item(photo.name, photo, BOX) for photo in photos[:4]], workers=1)
     assert decoded == photos[:4]
@@ -177,7 +177,8 @@ def test_what_waits_in_memory_does_not_grow_with_the_views(
         depths.append(depth)
         return prefetch(tasks, load, workers=workers, depth=depth)
 
-    monkeypatch.setattr("gingham.inference.tagger.prefetch", counted)
+    monkeypatch.setattr("gingham.inference.pipeline.prefetch", counted)
     for chosen in (voters[:1], voters[:2], voters):
         tag(Tagger(chosen, tiny.SCHEMA), [], workers=2)
-    assert depths == [32, 32, 2]
+    # Images, and then batches.
+    assert depths == [32, 2, 32, 2, 2, 2]

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from gingham.cli.options import (
     check_outputs,
     data_settings,
+    fast_decode_option,
     file_path,
     max_pixels_option,
     out_path,
@@ -62,6 +63,7 @@ _OF_SAVED = {"model", "json_file", "prior_correction", "report", "compare", "pho
 )
 @data_settings
 @max_pixels_option
+@fast_decode_option
 @running_options
 @speed_options
 @click.pass_context
@@ -78,6 +80,7 @@ def command(
     photos: Path | None,
     changes: tuple[str, ...],
     max_pixels: int | None,
+    fast_decode: bool,
     running: "Running",
     batch_size: int | None,
     workers: int,
@@ -128,7 +131,9 @@ def command(
                     "--prior-correction: a calibrated model keeps its tags; measure it without, or the model before"
                 )
         options = changed_options(bundle.data, changes, max_pixels)
-        tagger = Tagger.from_bundle(bundle, max_pixels=options.max_pixels, reporter=reporter, **running)
+        tagger = Tagger.from_bundle(
+            bundle, max_pixels=options.max_pixels, fast_decode=fast_decode, reporter=reporter, **running
+        )
         tagger.batch_size(batch_size)
         table = labels_for(data, bundle, options).split(split)
         if not unmeasured and not has_labels(table.targets):

@@ -17,6 +17,7 @@ __all__ = [
     "data_option",
     "data_settings",
     "device_option",
+    "fast_decode_option",
     "file_path",
     "max_pixels_option",
     "model_argument",
@@ -96,6 +97,12 @@ data_option = click.option(
 
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="cpu|cuda|mps", help="Where the network runs."
+)
+
+fast_decode_option = click.option(
+    "--fast-decode",
+    is_flag=True,
+    help="Decode large JPEG photos at a smaller scale: faster, with nearly the same pixels. It is recorded.",
 )
 
 

@@ -8,6 +8,7 @@ import click
 from gingham.cli.options import (
     check_outputs,
     data_settings,
+    fast_decode_option,
     file_path,
     max_pixels_option,
     model_argument,
@@ -48,6 +49,7 @@ __all__ = ["command"]
     is_flag=True,
     help="Decode in child processes: an image that crashes or stalls a library costs only itself.",
 )
+@fast_decode_option
 @running_options
 @speed_options
 def command(
@@ -63,6 +65,7 @@ def command(
     changes: tuple[str, ...],
     max_pixels: int | None,
     isolated: bool,
+    fast_decode: bool,
     running: "Running",
     batch_size: int | None,
     workers: int,
@@ -97,7 +100,9 @@ def command(
     table_columns(bundle.schema, decider, statistics=statistics)
     options = changed_options(bundle.data, changes, max_pixels)
     items = gather_items(paths, boxes=boxes, split=split, options=options, reporter=reporter)
-    tagger = Tagger.from_bundle(bundle, max_pixels=options.max_pixels, isolated=isolated, reporter=reporter, **running)
+    tagger = Tagger.from_bundle(
+        bundle, max_pixels=options.max_pixels, isolated=isolated, fast_decode=fast_decode, reporter=reporter, **running
+    )
     if boxes is not None and not tagger.boxed:
         reporter.warn(f"--boxes {boxes}: without effect, this model looks at whole images")
     failed = tag_images(
@@ -117,6 +122,7 @@ def command(
             **running,
             "batch_size": tagger.batch_size(batch_size),
             "isolated": isolated,
+            "fast_decode": fast_decode,
             "max_pixels": tagger.max_pixels,
         },
         batch_size=batch_size,

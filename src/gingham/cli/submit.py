@@ -9,6 +9,7 @@ from gingham.cli.options import (
     check_outputs,
     data_option,
     data_settings,
+    fast_decode_option,
     max_pixels_option,
     model_argument,
     out_path_ending,
@@ -28,6 +29,7 @@ __all__ = ["command"]
 @click.option("--out", type=out_path_ending(".zip"), required=True, metavar="FILE.zip", help="The submission to write.")
 @data_settings
 @max_pixels_option
+@fast_decode_option
 @running_options
 @speed_options
 def command(
@@ -36,6 +38,7 @@ def command(
     out: Path,
     changes: tuple[str, ...],
     max_pixels: int | None,
+    fast_decode: bool,
     running: "Running",
     batch_size: int | None,
     workers: int,
@@ -54,9 +57,14 @@ def command(
     check_outputs({"--out": out}, [data, model])
     bundle = open_bundle(model)
     options = changed_options(bundle.data, changes, max_pixels)
-    tagger = Tagger.from_bundle(bundle, max_pixels=options.max_pixels, reporter=reporter, **running)
+    tagger = Tagger.from_bundle(
+        bundle, max_pixels=options.max_pixels, fast_decode=fast_decode, reporter=reporter, **running
+    )
     tagger.batch_size(batch_size)
     table = read_labels(data, options).split("test")
     predictions = tagger.predict(table, batch_size=batch_size, workers=workers, reporter=reporter)
     write_submission(with_tags(predictions, bundle.calibration.calibration), table.schema, out)
-    reporter.say(f"{out}: {len(predictions)} lines in the order of the test split")
+    reporter.say(
+        f"{out}: {len(predictions)} lines in the order of the test split"
+        + ", of photos decoded approximately" * fast_decode
+    )

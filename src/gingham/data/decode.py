@@ -4,9 +4,10 @@ import contextlib
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import TypeAlias
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
@@ -22,11 +23,19 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 50_000_000
 """Larger images are refused before they are decoded."""
 
+Opened: TypeAlias = Callable[[Image.Image], None]
+
 _MAX_BYTES_PER_PIXEL = 16
 """A file larger than that for the largest image is not an image: four channels of 32 bits, uncompressed."""
 
 
-def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(
+    source: Path | bytes,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    opened: Opened | None = None,
+) -> Image.Image:
     """Read a photo: the first frame, upright, in sRGB, on white where it is transparent.
 
     EXIF orientation and ICC profile are applied, 16-bit and float values are scaled (see `pixels`). The file is only
@@ -36,6 +45,8 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = M
         source: a file, or its content.
         name: what messages call it; None = its path.
         max_pixels: the largest width x height that is decoded.
+        opened: called with the open file, whose size is within the limit, before it is decoded; it may ask its decoder
+            for fewer pixels (see `reduced`).
 
     Returns:
         An image in mode RGB, loaded, without metadata.
@@ -44,11 +55,13 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = M
         ImageError: with reason `not_found`, `unreadable`, `truncated`, `too_large` or `unsupported`.
     """
     if isinstance(source, bytes):
-        return decode_bytes(source, name=name or "image", max_pixels=max_pixels)
-    return decode_bytes(_read(source, max_pixels), name=name or str(source), max_pixels=max_pixels)
+        return decode_bytes(source, name=name or "image", max_pixels=max_pixels, opened=opened)
+    return decode_bytes(_read(source, max_pixels), name=name or str(source), max_pixels=max_pixels, opened=opened)
 
 
-def decode_bytes(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode_bytes(
+    data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXELS, opened: Opened | None = None
+) -> Image.Image:
     """`decode` for the content of a file; `name` is what messages call it. Raises `ImageError`."""
     if not data:
         raise ImageError("unreadable", f"{name}: the file is empty")
@@ -60,6 +73,8 @@ def decode_bytes(data: bytes, *, name: str = "image", max_pixels: int = MAX_PIXE
             width, height = image.size
             if width * height > max_pixels:
                 raise ImageError("too_large", f"{name}: {width} x {height} pixels, more than the limit of {max_pixels}")
+            if opened is not None:
+                opened(image)
             # Before anything asks for metadata, which some formats keep behind the pixels.
             image.load()
             return upright_rgb(image, name)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from gingham.data.decode import MAX_PIXELS
 from gingham.data.pixels import ImageWarning
+from gingham.data.reduced import Finest, Reduced
 from gingham.data.worker import read_frame, write_frame
 from gingham.errors import ImageError
 
@@ -36,7 +37,7 @@ class LostError(Exception):
 class Reply(NamedTuple):
     """What became of one image, and the texts of the warnings about it."""
 
-    result: Image.Image | ImageError
+    result: Image.Image | Reduced | ImageError
     warnings: list[str]
 
 
@@ -68,8 +69,8 @@ class DecoderProcess:
         self._max_pixels = max_pixels
         self._late = False
 
-    def ask(self, source: Path | bytes, name: str, seconds: float) -> Reply:
-        """Decode one image.
+    def ask(self, source: Path | bytes, name: str, seconds: float, finest: Finest | None = None) -> Reply:
+        """Decode one image; with `finest`, as `reduced.decode_reduced` does.
 
         Raises:
             LostError: there is no reply; the process is to be replaced.
@@ -79,7 +80,7 @@ class DecoderProcess:
         clock.start()
         reply = None
         try:
-            reply = self._exchange(source, name)
+            reply = self._exchange(source, name, finest)
         except (ValueError, KeyError, TypeError):
             raise LostError("its decoder gave no proper answer") from None
         except (EOFError, OSError):
@@ -94,20 +95,28 @@ class DecoderProcess:
             raise LostError(f"it crashed the image decoder ({f'signal {-code}' if code < 0 else f'exit code {code}'})")
         return reply
 
-    def _exchange(self, source: Path | bytes, name: str) -> Reply:
+    def _exchange(self, source: Path | bytes, name: str, finest: Finest | None) -> Reply:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         path = None if isinstance(source, bytes) else os.fspath(source)
-        write_frame(self._process.stdin, json.dumps({"name": name, "path": path}).encode())
+        request = {"name": name, "path": path, "reduced": finest is not None}
+        write_frame(self._process.stdin, json.dumps(request).encode())
         if isinstance(source, bytes):
             write_frame(self._process.stdin, source)
         header = json.loads(read_frame(self._process.stdout, _HEADER_LIMIT))
+        if finest is not None and "extent" in header:
+            width, height = (int(side) for side in header["extent"])
+            write_frame(self._process.stdin, json.dumps({"finest": finest(width, height)}).encode())
+            header = json.loads(read_frame(self._process.stdout, _HEADER_LIMIT))
         texts = [str(text) for text in header["warnings"]]
         if "size" not in header:
             return Reply(ImageError(str(header["reason"]), str(header["message"])), texts)
         width, height = (int(side) for side in header["size"])
         pixels = read_frame(self._process.stdout, 3 * self._max_pixels)
-        return Reply(Image.frombytes("RGB", (width, height), pixels), texts)
+        image = Image.frombytes("RGB", (width, height), pixels)
+        if finest is None:
+            return Reply(image, texts)
+        return Reply(_checked(Reduced(image, *header["reduced"]), self._max_pixels), texts)
 
     def _kill_late(self) -> None:
         self._late = True
@@ -122,6 +131,20 @@ class DecoderProcess:
             with contextlib.suppress(OSError):
                 stream.close()
         self._process.wait()
+
+
+def _checked(photo: Reduced, max_pixels: int) -> Reduced:
+    """The photo, if such a one can be. Raises `ValueError`: an answer is not believed because it came."""
+    fits = (
+        photo.scale in {1, 2, 4, 8}
+        and photo.image.size == (-(-photo.width // photo.scale), -(-photo.height // photo.scale))
+        and photo.width * photo.height <= max_pixels
+        and 0 <= photo.left < 1
+        and 0 <= photo.top < 1
+    )
+    if not fits:
+        raise ValueError("no such photo")
+    return photo
 
 
 class IsolatedDecoder:
@@ -162,11 +185,22 @@ class IsolatedDecoder:
         Raises:
             ImageError: as `decode.decode`; and `unreadable`, if the process died or took too long.
         """
+        image = self._ask(source, name, None)
+        assert isinstance(image, Image.Image)
+        return image
+
+    def decode_reduced(self, source: Path | bytes, finest: Finest, *, name: str | None = None) -> Reduced:
+        """As `reduced.decode_reduced`; `finest` is called here. Raises `ImageError` as `decode`."""
+        photo = self._ask(source, name, finest)
+        assert isinstance(photo, Reduced)
+        return photo
+
+    def _ask(self, source: Path | bytes, name: str | None, finest: Finest | None) -> Image.Image | Reduced:
         name = name or (str(source) if isinstance(source, Path) else "image")
         process = self._idle.get()
         try:
             process = process or DecoderProcess(self._max_pixels, self._memory)
-            reply = process.ask(source, name, self._seconds)
+            reply = process.ask(source, name, self._seconds, finest)
         except BaseException as failure:
             if process is not None:
                 process.close(kill=True)
@@ -177,7 +211,7 @@ class IsolatedDecoder:
         finally:
             self._idle.put(process)
         for text in reply.warnings:
-            warnings.warn(text, ImageWarning, stacklevel=2)
+            warnings.warn(text, ImageWarning, stacklevel=3)
         if isinstance(reply.result, ImageError):
             raise reply.result
         return reply.result

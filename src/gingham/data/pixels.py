@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageChops, ImageCms
 from gingham.data.bands import bands
 from gingham.errors import ImageError
 
-__all__ = ["ImageWarning", "upright_rgb"]
+__all__ = ["ImageWarning", "orientation", "upright_rgb"]
 
 
 class ImageWarning(UserWarning):
@@ -55,11 +55,14 @@ def upright_rgb(image: Image.Image, name: str) -> Image.Image:
     """
     if image.mode in {"P", "PA"} and image.palette is None:
         raise ImageError("unreadable", f"{name}: its pixels refer to a palette, and it has none")
-    turn = _TURNS.get(_orientation(image))
+    turn = _TURNS.get(orientation(image))
     opaque = _splitter(image, name)
     mode, transform = _to_srgb(image, opaque, name)
     if opaque is _eight_bits and transform is None and not image.has_transparency_data:
-        page = image.convert("RGB")
+        if turn is not None and image.mode == "RGB":
+            page, turn = image.transpose(turn), None  # not copied before it is turned
+        else:
+            page = image.convert("RGB")
     else:
         page = Image.new("RGB", image.size)
         for box in bands(image):
@@ -68,13 +71,14 @@ def upright_rgb(image: Image.Image, name: str) -> Image.Image:
     return page if turn is None else page.transpose(turn)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """How a camera was held, by EXIF: 1 to 8, 1 = upright; other values mean nothing and leave the image as it is."""
     # TIFF images are upright after loading, and Pillow has removed the tag.
     try:
         value = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:
         return 1  # EXIF data that cannot be parsed cannot say how the camera was held
-    return value if isinstance(value, int) else 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _splitter(image: Image.Image, name: str) -> Callable[[Image.Image], Opaque]:

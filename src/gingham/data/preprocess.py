@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from gingham.errors import DataError
 from gingham.options import Options
 
-__all__ = ["Extent", "Preprocess", "Region", "region_of", "resized", "shown"]
+__all__ = ["Extent", "Picture", "Preprocess", "Region", "region_of", "resized", "shown"]
 
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -33,6 +33,13 @@ class Extent(Protocol):
     @property
     def height(self) -> int:
         """See the class."""
+
+
+class Picture(Extent, Protocol):
+    """Upright RGB pixels that can be looked at in another size: an image, or a `reduced.Reduced` one."""
+
+    def resize(self, size: tuple[int, int], resample: int, box: Region | None = None) -> Image.Image:
+        """As `Image.resize`; the box is in pixels of the `Extent`."""
 
 
 class Preprocess(Options):
@@ -76,7 +83,7 @@ class Preprocess(Options):
         """Pillow's name of `interpolation`."""
         return _FILTERS[self.interpolation]
 
-    def apply(self, image: Image.Image, box: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.uint8]:
+    def apply(self, image: Picture, box: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.uint8]:
         """Cut the region out and resize it, in one step.
 
         Args:
@@ -113,7 +120,7 @@ def region_of(image: Extent, box: npt.NDArray[np.float32] | None, preprocess: Pr
     return max(x1 - across, whole[0]), max(y1 - down, whole[1]), min(x2 + across, whole[2]), min(y2 + down, whole[3])
 
 
-def resized(image: Image.Image, region: Region, preprocess: Preprocess, size: int) -> Image.Image:
+def resized(image: Picture, region: Region, preprocess: Preprocess, size: int) -> Image.Image:
     """The region as an image of `size` x `size` pixels, by the mode and filter of `preprocess`."""
     resample = preprocess.filter
     if preprocess.resize != "pad":

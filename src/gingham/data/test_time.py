@@ -4,14 +4,21 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from pydantic import Field, field_validator
 
-from gingham.data.preprocess import Extent, Preprocess, Region, region_of, resized, shown
+from gingham.data.preprocess import Extent, Picture, Preprocess, Region, region_of, resized, shown
 from gingham.errors import RecipeError
 from gingham.options import Options
 
-__all__ = ["TestTime", "Window", "check_test_time", "evaluation_regions", "evaluation_views", "evaluation_windows"]
+__all__ = [
+    "TestTime",
+    "Window",
+    "check_test_time",
+    "evaluation_regions",
+    "evaluation_views",
+    "evaluation_windows",
+    "finest_pitch",
+]
 
 
 class Window(NamedTuple):
@@ -88,7 +95,7 @@ def check_test_time(test_time: TestTime, preprocess: Preprocess) -> None:
 
 
 def evaluation_views(
-    image: Image.Image, box: npt.NDArray[np.float32] | None, preprocess: Preprocess, test_time: TestTime
+    image: Picture, box: npt.NDArray[np.float32] | None, preprocess: Preprocess, test_time: TestTime
 ) -> list[npt.NDArray[np.uint8]]:
     """The views of one image, each as `Preprocess.apply` would make it of its region.
 
@@ -124,6 +131,21 @@ def evaluation_regions(
     if test_time.whole_image:
         regions.append(region_of(image, None, preprocess))
     return list(dict.fromkeys(_zoomed(image, region, scale) for region in regions for scale in test_time.scales))
+
+
+def finest_pitch(
+    image: Extent, box: npt.NDArray[np.float32] | None, preprocess: Preprocess, test_time: TestTime
+) -> float:
+    """How many pixels of the image, across or down, become one of the view that shows it most finely.
+
+    Raises as `evaluation_views`.
+    """
+    edges = [
+        shown(image, region, preprocess, preprocess.size)
+        for region in evaluation_regions(image, box, preprocess, test_time)
+    ]
+    sides = [side for left, top, right, bottom in edges for side in (right - left, bottom - top)]
+    return min(sides) / preprocess.size
 
 
 def evaluation_windows(

@@ -1,9 +1,11 @@
 """The child process of `isolated`: reads requests from its standard input, writes pixels to its standard output.
 
-A request is a frame of JSON (`name`, `path`) and, where `path` is null, a frame with the file's content. The reply is
-a frame of JSON (`size`, or `reason` and `message`; `warnings`) and, with a size, a frame of RGB bytes, row by row. A
-frame is its length in 8 bytes, big-endian, and that many bytes. No pickle: a process that reads hostile files might be
-made to send anything.
+A request is a frame of JSON (`name`, `path`, `reduced`) and, where `path` is null, a frame with the file's content. The
+reply is a frame of JSON (`size`, or `reason` and `message`; `warnings`) and, with a size, a frame of RGB bytes, row by
+row. If `reduced` is true, there may first be a frame of JSON with the photo's `extent`, which is answered by one with
+the `finest` pitch, and beside `size` stands `reduced`: full width and height, scale, and what was added left and above
+(see `reduced`). A frame is its length in 8 bytes, big-endian, and that many bytes. No pickle: a process that reads
+hostile files might be made to send anything.
 """
 
 import json
@@ -11,6 +13,7 @@ import os
 import signal
 import sys
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +22,7 @@ from PIL import Image
 from gingham.data.bands import bands
 from gingham.data.decode import decode
 from gingham.data.pixels import ImageWarning
+from gingham.data.reduced import decode_reduced
 from gingham.errors import ImageError
 
 __all__ = ["read_frame", "serve", "write_frame"]
@@ -52,6 +56,11 @@ def read_frame(stream: IO[bytes], limit: int | None = None) -> bytes:
 
 def serve(requests: IO[bytes], replies: IO[bytes], max_pixels: int) -> None:
     """Answer requests until their stream ends."""
+
+    def finest(width: int, height: int) -> float:
+        write_frame(replies, json.dumps({"extent": [width, height]}).encode())
+        return float(json.loads(read_frame(requests))["finest"])
+
     while True:
         try:
             request = json.loads(read_frame(requests))
@@ -60,16 +69,22 @@ def serve(requests: IO[bytes], replies: IO[bytes], max_pixels: int) -> None:
             return
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ImageWarning)
+            found = None
             try:
-                image = decode(source, name=request["name"], max_pixels=max_pixels)
-                reply: dict[str, Any] = {"size": image.size}
+                if request["reduced"]:
+                    found = decode_reduced(source, finest, name=request["name"], max_pixels=max_pixels)
+                    image, *frame = (getattr(found, field.name) for field in fields(found))
+                    reply: dict[str, Any] = {"size": image.size, "reduced": frame}
+                else:
+                    image = decode(source, name=request["name"], max_pixels=max_pixels)
+                    reply = {"size": image.size}
             except ImageError as failure:
                 image, reply = None, {"reason": failure.reason, "message": str(failure)}
         texts = [str(warning.message) for warning in caught if issubclass(warning.category, ImageWarning)]
         write_frame(replies, json.dumps({**reply, "warnings": texts}).encode())
         if image is not None:
             _write_pixels(replies, image)
-        del image, source  # not to be kept while waiting for the next request
+        del found, image, source  # not to be kept while waiting for the next request
 
 
 def _write_pixels(stream: IO[bytes], image: Image.Image) -> None:

@@ -10,7 +10,7 @@ from gingham.errors import UserError
 from gingham.evaluation.decisions import Decisions
 from gingham.evaluation.sets import PredictionSets
 from gingham.inference.calibration import StoredCalibration
-from gingham.schema import AttributeSchema
+from gingham.schema import Attribute, AttributeSchema
 
 __all__ = ["Decider", "Tag"]
 
@@ -71,23 +71,47 @@ class Decider:
 
     def __call__(self, logits: npt.NDArray[np.float32]) -> dict[str, Tag]:
         """The tag of each attribute, from logits `[ΣC]`."""
-        probabilities = self._calibration.probabilities(logits[None])
-        tags = self._calibration.tags(logits[None])
-        inside = None if self._sets is None else self._sets.members(probabilities, tags, self._schema)[0]
-        result = {}
-        for column, (attribute, part) in enumerate(zip(self._schema.attributes, self._schema.slices, strict=True)):
-            own, best = probabilities[0, part], int(tags[0, column])
-            ranked = np.argsort(-own, kind="stable").tolist()
-            result[attribute.name] = Tag(
-                attribute.classes[best],
-                float(own[best]),
-                None if self._thresholds is None else bool(own[best] >= self._thresholds[part][best]),
-                None if inside is None else tuple(attribute.classes[one] for one in ranked if inside[part][one]),
+        return self.many(logits[None])[0]
+
+    def many(self, logits: npt.NDArray[np.float32]) -> list[dict[str, Tag]]:
+        """The tags of many images, from logits `[N, ΣC]`; each has the bits that it has alone."""
+        probabilities, best = self._calibration.probabilities(logits), self._calibration.tags(logits)
+        inside = None if self._sets is None else self._sets.members(probabilities, best, self._schema)
+        columns = [
+            self._column(attribute, probabilities[:, part], best[:, column], part, inside)
+            for column, (attribute, part) in enumerate(zip(self._schema.attributes, self._schema.slices, strict=True))
+        ]
+        return [dict(zip(self._schema.names, tags, strict=True)) for tags in zip(*columns, strict=True)]
+
+    def _column(
+        self,
+        attribute: Attribute,
+        own: npt.NDArray[np.float64],
+        best: npt.NDArray[np.int64],
+        part: slice,
+        inside: npt.NDArray[np.bool_] | None,
+    ) -> list[Tag]:
+        """The tags of one attribute, from its probabilities `[N, C]` and best classes `[N]`."""
+        highest = own[np.arange(len(own)), best]
+        labels, confidences = [attribute.classes[one] for one in best.tolist()], highest.tolist()
+        accepted: list[bool] | None = None
+        if self._thresholds is not None:
+            accepted = (highest >= self._thresholds[part][best]).tolist()
+        if accepted is None and inside is None and self.top_k is None:
+            return [Tag(label, confidence) for label, confidence in zip(labels, confidences, strict=True)]
+        ranked = np.argsort(-own, axis=1, kind="stable").tolist()
+        return [
+            Tag(
+                labels[row],
+                confidences[row],
+                None if accepted is None else accepted[row],
+                None if inside is None else tuple(attribute.classes[one] for one in order if inside[row, part][one]),
                 None
                 if self.top_k is None
-                else tuple((attribute.classes[one], float(own[one])) for one in ranked[: self.top_k]),
+                else tuple((attribute.classes[one], float(own[row, one])) for one in order[: self.top_k]),
             )
-        return result
+            for row, order in enumerate(ranked)
+        ]
 
 
 def _decisions(stored: StoredCalibration, precision: float) -> Decisions:

@@ -2,28 +2,47 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from gingham.data.pixels import upright_rgb
-from gingham.data.preprocess import Preprocess
-from gingham.data.test_time import TestTime, evaluation_views
+from gingham.data.preprocess import Picture, Preprocess
+from gingham.data.reduced import Reduced
+from gingham.data.test_time import TestTime, evaluation_views, finest_pitch
 from gingham.errors import DataError, ImageError, UserError
 
-__all__ = ["Decode", "Facts", "Item", "Look", "Source", "Views", "load", "read_image"]
+__all__ = ["Decode", "DecodeReduced", "Decoders", "Facts", "Item", "Look", "Source", "Views", "load", "read_image"]
 
 Source = str | Path | bytes | Image.Image
 
 Decode = Callable[..., Image.Image]
 """`decode`, or what does the same elsewhere: of a path or bytes, with `name`."""
 
+P = TypeVar("P", bound=Picture)
+
+DecodeReduced = Callable[..., Reduced]
+"""`decode_reduced`, or what does the same elsewhere: of a path or bytes and the finest pitch, with `name`."""
+
+
+class Decoders(NamedTuple):
+    """What reads images: exactly, and where that is asked for approximately, for views."""
+
+    exact: Decode
+    reduced: DecodeReduced | None = None
+
 
 Views = list[npt.NDArray[np.uint8]]
 """Of one image, uint8 `[size, size, 3]` each."""
+
+
+class _Size(NamedTuple):
+    width: int
+    height: int
 
 
 class Look(NamedTuple):
@@ -62,16 +81,20 @@ class Item:
         return cls("image", source, array)
 
 
-def load(looks: Sequence[Look], decoder: Decode, item: Item) -> tuple[Item, list[Views] | ImageError, Facts | None]:
+def load(looks: Sequence[Look], decoders: Decoders, item: Item) -> tuple[Item, list[Views] | ImageError, Facts | None]:
     """Decode one image, once, and make the views of each look of it; with its facts, or the error that it came to.
 
     Raises:
         TypeError: the source is of a type that holds no image.
     """
     try:
-        image = read_image(item, decoder)
         # A row of NaN is no box; a NaN beside numbers is a bad one.
         box = None if item.box is None or np.isnan(item.box).all() else item.box
+        image: Picture
+        if decoders.reduced is None:
+            image = read_image(item, decoders.exact)
+        else:
+            image = _read(item, partial(decoders.reduced, finest=partial(_finest, looks, box)))
         seen = [evaluation_views(image, box, preprocess, test_time) for preprocess, test_time in looks]
     except ImageError as failure:
         return item, failure, None
@@ -80,7 +103,15 @@ def load(looks: Sequence[Look], decoder: Decode, item: Item) -> tuple[Item, list
     share = float("nan")
     if box is not None:
         share = float((box[2] - box[0]) * (box[3] - box[1]) / (image.width * image.height))
-    return item, seen, Facts(image.width, image.height, float(seen[0][0].mean()) / 255.0, share)
+    return item, seen, Facts(image.width, image.height, _brightness(seen[0][0]), share)
+
+
+def _brightness(view: npt.NDArray[np.uint8]) -> float:
+    """The mean, 0..1, with the bits of `view.mean() / 255`: all sums are exact. Three times as fast."""
+    # 257 rows of 255 fit into 16 bits.
+    kind = np.uint16 if len(view) <= 257 else np.uint32
+    columns = np.add.reduce(view.reshape(len(view), -1), axis=0, dtype=kind)
+    return int(columns.sum(dtype=np.uint64)) / view.size / 255.0
 
 
 def read_image(item: Item, decoder: Decode) -> Image.Image:
@@ -90,6 +121,19 @@ def read_image(item: Item, decoder: Decode) -> Image.Image:
         ImageError: it cannot be read; `reason` says why.
         TypeError: the source is of a type that holds no image.
     """
+    return _read(item, decoder)
+
+
+def _finest(looks: Sequence[Look], box: npt.NDArray[np.float32] | None, width: int, height: int) -> float:
+    """How many pixels of a photo, across or down, become one of the view that shows it most finely."""
+    image = _Size(width, height)
+    try:
+        return min(finest_pitch(image, box, *look) for look in looks)
+    except DataError:
+        return 1.0  # a bad box is an error only if the photo can be read
+
+
+def _read(item: Item, decoder: Callable[..., P]) -> P | Image.Image:
     source = Path(item.source) if isinstance(item.source, str) else item.source
     if isinstance(source, Image.Image):
         try:

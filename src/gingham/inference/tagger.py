@@ -1,28 +1,24 @@
 """The public `Tagger`: images in, tags or predictions out."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import partial
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from gingham.data.decode import MAX_PIXELS, decode
-from gingham.data.isolated import IsolatedDecoder
-from gingham.data.prefetch import prefetch
+from gingham.data.decode import MAX_PIXELS
 from gingham.data.table import LabelTable
 from gingham.errors import DataError, ImageError, UserError
 from gingham.inference.bundle import Bundle, open_bundle
 from gingham.inference.calibration import StoredCalibration, identity
 from gingham.inference.decide import Decider, Tag
 from gingham.inference.explain import Explanation, explain
-from gingham.inference.load import Decode, Facts, Item, Source, load
+from gingham.inference.load import Decoders, Facts, Item, Source
 from gingham.inference.panel import Panel, Voter
+from gingham.inference.pipeline import Outcome, open_decoders, outcomes
 from gingham.inference.runtimes import Running, open_runtimes
 from gingham.inference.viewed import ViewedPhoto
 from gingham.predictions import Predictions
@@ -36,16 +32,6 @@ _BATCH = 8
 
 class MissingBoxWarning(UserWarning):
     """A model trained on garment boxes got an image without one and used the whole image."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One image's logits `[ΣC]` and facts, or the error that kept it from being read."""
-
-    id: str
-    logits: npt.NDArray[np.float32] | None
-    facts: Facts | None
-    error: ImageError | None = None
 
 
 class Tagger:
@@ -71,6 +57,9 @@ class Tagger:
             networks were loaded so.
         isolated: images are decoded in child processes, so that one that crashes a library costs only itself. It is
             for many images at once; images that Pillow has opened already are not isolated.
+        fast_decode: JPEG photos much larger than what is seen of them are decoded at a smaller scale, which is faster
+            and gives nearly the same pixels (see `data.reduced`); other images, and images that Pillow has opened
+            already, are as without it. Explanations are always of the exact pixels.
         calibration: how logits become tags and confidences.
     """
 
@@ -82,6 +71,7 @@ class Tagger:
         hash: str = "",  # noqa: A002
         max_pixels: int = MAX_PIXELS,
         isolated: bool = False,
+        fast_decode: bool = False,
         calibration: StoredCalibration | None = None,
     ) -> None:
         self.schema = schema
@@ -90,6 +80,7 @@ class Tagger:
         self.max_pixels = max_pixels
         self.deterministic = all(voter.runtime.kind.deterministic for voter in self.voters)
         self.isolated = isolated
+        self.fast_decode = fast_decode
         self._panel = Panel(self.voters, schema)
         self.calibration = calibration or identity(schema)
         self._plain = self.decider()
@@ -112,6 +103,7 @@ class Tagger:
         *,
         max_pixels: int | None = None,
         isolated: bool = False,
+        fast_decode: bool = False,
         **running: Unpack[Running],
     ) -> "Tagger":
         """Load a bundle, or a run's best.
@@ -122,13 +114,16 @@ class Tagger:
             path: its folder.
             max_pixels: larger images are refused; None = the limit of the model's training.
             isolated: see `Tagger`.
+            fast_decode: see `Tagger`.
             running: how it is run: `device`, `threads`, `deterministic`, `runtime`; see `Running`.
 
         Raises:
             BundleError: missing, damaged or changed.
             UserError: the device or runtime is not there.
         """
-        return cls.from_bundle(open_bundle(Path(path)), max_pixels=max_pixels, isolated=isolated, **running)
+        return cls.from_bundle(
+            open_bundle(Path(path)), max_pixels=max_pixels, isolated=isolated, fast_decode=fast_decode, **running
+        )
 
     @classmethod
     def from_pretrained(
@@ -138,6 +133,7 @@ class Tagger:
         revision: str | None = None,
         max_pixels: int | None = None,
         isolated: bool = False,
+        fast_decode: bool = False,
         **running: Unpack[Running],
     ) -> "Tagger":
         """Load a bundle of the Hugging Face Hub, downloading it to Gingham's cache folder when that has it not.
@@ -150,6 +146,7 @@ class Tagger:
                 once in the cache needs no network.
             max_pixels: as in `load`, like all that follow.
             isolated: as in `load`.
+            fast_decode: as in `load`.
             running: as in `load`.
 
         Raises:
@@ -160,7 +157,13 @@ class Tagger:
         # Here, so that who does not ask the Hub pays for none of its library.
         from gingham.inference.repository import cached_bundle
 
-        return cls.from_bundle(cached_bundle(repository, revision), max_pixels=max_pixels, isolated=isolated, **running)
+        return cls.from_bundle(
+            cached_bundle(repository, revision),
+            max_pixels=max_pixels,
+            isolated=isolated,
+            fast_decode=fast_decode,
+            **running,
+        )
 
     @classmethod
     def from_bundle(
@@ -169,6 +172,7 @@ class Tagger:
         *,
         max_pixels: int | None = None,
         isolated: bool = False,
+        fast_decode: bool = False,
         reporter: Reporter | None = None,
         **running: Unpack[Running],
     ) -> "Tagger":
@@ -183,6 +187,7 @@ class Tagger:
             hash=bundle.hash,
             max_pixels=bundle.data.max_pixels if max_pixels is None else max_pixels,
             isolated=isolated,
+            fast_decode=fast_decode,
             calibration=bundle.calibration,
         )
 
@@ -228,8 +233,8 @@ class Tagger:
         for outcome in self.stream(items):
             if outcome.logits is None:
                 raise outcome.error or ImageError("unreadable", outcome.id)
-            results.append((decider or self._plain)(outcome.logits))
-        return results
+            results.append(outcome.logits)
+        return (decider or self._plain).many(np.stack(results)) if results else []
 
     def explain(
         self,
@@ -255,8 +260,8 @@ class Tagger:
 
     def viewed(self, item: Item) -> ViewedPhoto:
         """One image as the networks see it: for what hides parts of it. Raises `ImageError`."""
-        with self._decoder(1) as decoder:
-            return ViewedPhoto(self._panel, next(self._checked([item])), decoder)
+        with self._decoders(1) as decoders:
+            return ViewedPhoto(self._panel, next(self._checked([item])), decoders.exact)
 
     def tags(self, logits: npt.NDArray[np.float32]) -> dict[str, Tag]:
         """The chosen class and its confidence for each attribute, from logits `[ΣC]`."""
@@ -277,36 +282,28 @@ class Tagger:
     def stream(self, items: Iterable[Item], *, batch_size: int | None = None, workers: int = 2) -> Iterator[Outcome]:
         """Tag any number of images in order, in bounded memory; unreadable ones come back with their error.
 
-        Decoding runs in threads ahead of the network.
+        Decoding runs in threads ahead of the networks, and these run while the caller has the outcomes before (see
+        `inference.pipeline`).
 
         Raises:
             UserError: see `batch_size`.
         """
         size = self.batch_size(batch_size)
-        # As much waits in memory whether an image has one view or many.
-        depth = max(workers, max(_BATCH, 4 * size) // sum(look.test_time.most_views for look in self._panel.looks))
-        with (
-            self._decoder(workers) as decoder,
-            closing(
-                prefetch(self._checked(items), partial(load, self._panel.looks, decoder), workers=workers, depth=depth)
-            ) as loaded,
-        ):
-            while group := list(islice(loaded, size)):
-                seen = [entry[1] for entry in group if not isinstance(entry[1], ImageError)]
-                logits = iter(self._panel.logits(seen, batch_size=size))
-                for item, entry, facts in group:
-                    if isinstance(entry, ImageError):
-                        yield Outcome(item.id, None, None, entry)
-                    else:
-                        yield Outcome(item.id, next(logits), facts)
+        # One batch alone has nothing to be overlapped with. And what makes PyTorch deterministic is set for the whole
+        # process, not while the caller may be using it.
+        alone = isinstance(items, Sized) and len(items) <= size
+        with self._decoders(workers) as decoders:
+            yield from outcomes(
+                self._panel,
+                self._checked(items),
+                decoders,
+                batch_size=size,
+                workers=workers,
+                ahead=not (alone or self.deterministic),
+            )
 
-    @contextmanager
-    def _decoder(self, workers: int) -> Iterator[Decode]:
-        if self.isolated:
-            with IsolatedDecoder(processes=max(1, workers), max_pixels=self.max_pixels) as processes:
-                yield processes.decode
-        else:
-            yield partial(decode, max_pixels=self.max_pixels)
+    def _decoders(self, workers: int) -> AbstractContextManager[Decoders]:
+        return open_decoders(max_pixels=self.max_pixels, isolated=self.isolated, fast=self.fast_decode, workers=workers)
 
     def _checked(self, items: Iterable[Item]) -> Iterator[Item]:
         """The items as they are, with one warning in the caller's thread where a box is missing."""
@@ -357,11 +354,12 @@ class Tagger:
             named = ", ".join(errors[:5]) + (f" and {len(errors) - 5} more" if len(errors) > 5 else "")
             raise DataError(f"{table.source}: {len(errors)} images cannot be read: {named}")
         columns = {name: np.array([getattr(fact, name) for fact in facts]) for name in Facts._fields}
+        approximate = {"fast_decode": True} if self.fast_decode else {}
         return Predictions(
             self.schema,
             table.images,
             np.stack(logits) if logits else np.empty((0, self.schema.total), dtype=np.float32),
             table.targets,
             columns,
-            {"model": self.hash, "runtime": self.runtime, "data": table.source, **(source or {})},
+            {"model": self.hash, "runtime": self.runtime, "data": table.source, **approximate, **(source or {})},
         )
