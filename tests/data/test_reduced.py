@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gingham.data.decode import decode
-from gingham.data.isolated import IsolatedDecoder
+from gingham.data.isolated import IsolatedDecoder, _checked
 from gingham.data.pixels import ImageWarning
 from gingham.data.preprocess import Preprocess
 from gingham.data.reduced import Reduced, decode_reduced
@@ -317,3 +317,24 @@ def test_child_processes_give_the_same(tmp_path: Path, picture: Image.Image) -> 
             exact, reduced = reasons(partial(decode, bad), partial(decoder.decode_reduced, bad, coarse))
             assert exact == reduced
         assert decoder.decode(path).tobytes() == decode(path).tobytes()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 90},
+        {"height": 1200},
+        {"scale": 3},
+        {"scale": -2},
+        {"left": 1.0},
+        {"top": -0.5},
+        {"left": float("nan")},
+    ],
+)
+def test_answers_of_child_processes_are_not_believed(changes: dict[str, Any]) -> None:
+    fitting: dict[str, Any] = {"width": 100, "height": 60, "scale": 2, "left": 0.5, "top": 0.0}
+    image = Image.new("RGB", (50, 30))
+    assert _checked(Reduced(image, **fitting), 6000).width == 100
+    for values, limit in ((fitting | changes, 10_000_000), (fitting, 5999)):
+        with pytest.raises(ValueError, match="no such photo"):
+            _checked(Reduced(image, **values), limit)
