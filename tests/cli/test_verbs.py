@@ -151,6 +151,7 @@ def test_help_names_every_verb(gingham: Call, arguments: list[str]) -> None:
         "evaluate",
         "plot",
         "calibrate",
+        "export",
         "predict",
         "monitor",
         "explain",

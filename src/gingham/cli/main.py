@@ -30,6 +30,7 @@ _VERBS = {
     "evaluate": ("gingham.cli.evaluate", "Measure a tagger on a labelled split."),
     "plot": ("gingham.cli.plot", "Draw the plots of a report, for papers."),
     "calibrate": ("gingham.cli.calibrate", "Make confidences mean what they say, and find what needs no look."),
+    "export": ("gingham.cli.export", "Make a tagger for another runtime or precision, and check it."),
     "predict": ("gingham.cli.predict", "Tag images and write a table."),
     "monitor": ("gingham.cli.monitor", "Compare new predictions with those that a promise was made on."),
     "explain": ("gingham.cli.explain", "Show where in a photo its tags come from."),

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gingham.evaluation.agreement import Agreement
 from gingham.evaluation.bootstrap import Comparison, Difference, Interval
 from gingham.evaluation.faithfulness import Summary
 from gingham.evaluation.metrics import Metrics
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gingham.evaluation.decisions import Decisions, Group
 
 __all__ = [
+    "agreement_table",
     "calibration_table",
     "comparison_table",
     "decisions_table",
@@ -97,6 +99,21 @@ def calibration_table(measured: "Mapping[str, Measured]") -> Lines:
         losses.add_row(Text(name), _score(one.before.nll), _score(one.after.nll), *brier)
     note = "ECE: of the tag, 15 bins of equal mass; by chance: of a perfectly calibrated tagger on as many photos"
     return Lines(errors, losses, Text(note, overflow="fold"))
+
+
+def agreement_table(found: Agreement) -> Lines:
+    """Which share of tags stays, by attribute and in all; then how far numbers moved, and the accuracy."""
+    table = _table("attribute", values=("tags that stay",))
+    for name, share in found.per_attribute.items():
+        table.add_row(Text(name), f"{share:.2%}")
+    table.add_row("all", f"{found.tags:.2%}", style="bold")
+    lines = [
+        f"checked on {_count(found.n, 'photo')}: largest difference of a logit {found.logit_difference:.2g} (their "
+        f"standard deviation is {found.logit_deviation:.2g}), of a probability {found.probability_difference:.2g}"
+    ]
+    if found.accuracy_before is not None and found.accuracy_after is not None:
+        lines.append(f"mean class accuracy {found.accuracy_before:.4f} before, {found.accuracy_after:.4f} after")
+    return Lines(table, *(Text(line, overflow="fold") for line in lines))
 
 
 def decisions_table(decisions: "Decisions") -> Lines:

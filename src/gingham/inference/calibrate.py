@@ -4,13 +4,12 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from gingham.documents import DOCUMENT_LIMIT, read_limited
-from gingham.errors import BundleError, UserError
+from gingham.errors import UserError
 from gingham.evaluation.calibrated import Calibrated
 from gingham.evaluation.metrics import evaluate
-from gingham.inference.bundle import CARD, Bundle, describe
+from gingham.inference.bundle import Bundle, describe
 from gingham.inference.calibration import to_plain
-from gingham.inference.card import calibrated_card
+from gingham.inference.card import calibrated_card, read_card
 from gingham.inference.member import files_of
 from gingham.inference.save import Export, write_descriptions
 from gingham.predictions import Predictions
@@ -121,7 +120,7 @@ def write_calibrated(bundle: Bundle, found: Calibrated, out: Path, *, facts: Map
             schema=bundle.schema,
             data=bundle.data,
             trained=bundle.trained,
-            card=calibrated_card(_card(bundle), found, told),
+            card=calibrated_card(read_card(bundle), found, told),
             calibration=to_plain(found, told),
             export=Export(bundle.runtime, bundle.precision, bundle.exported, True) if bundle.exported else None,
         )
@@ -138,12 +137,3 @@ def _photos(found: Calibrated) -> str:
     return (
         f"{found.fitted} fitted the calibration, {found.tested} others tested promises, made sets and gave the scores"
     )
-
-
-def _card(bundle: Bundle) -> str:
-    try:
-        return read_limited(bundle.path / CARD, DOCUMENT_LIMIT).decode("utf-8")
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError) as failure:
-        raise BundleError(f"{bundle.path / CARD}: cannot be read ({failure})") from None

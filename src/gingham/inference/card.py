@@ -5,12 +5,15 @@ from typing import Any
 
 import yaml
 
+from gingham.documents import DOCUMENT_LIMIT, read_limited
+from gingham.errors import BundleError
 from gingham.evaluation.calibrated import Calibrated
 from gingham.evaluation.metrics import Metrics
+from gingham.inference.bundle import CARD, Bundle
 from gingham.inference.member import Member
 from gingham.schema import AttributeSchema
 
-__all__ = ["calibrated_card", "model_card"]
+__all__ = ["calibrated_card", "exported_card", "model_card", "read_card"]
 
 _UNCALIBRATED = "Confidences are raw softmax values: they are not calibrated."
 _CALIBRATED = "Confidences are calibrated, and promises kept, for photos like those of the section above."
@@ -139,6 +142,35 @@ def calibrated_card(card: str, found: Calibrated, facts: Mapping[str, str]) -> s
                 least = "nothing is accepted" if group.threshold is None else f"{group.threshold:.4f}"
                 lines.append(f"| {name} | {classes} | {least} | {group.accepted / max(1, group.photos):.1%} |")
     return before + "\n".join(lines) + "\n" + limits + after.replace(_UNCALIBRATED, _CALIBRATED)
+
+
+def exported_card(card: str, runtime: str, precision: str, facts: Mapping[str, str]) -> str:
+    """A model card with a section on the export before its limits.
+
+    Args:
+        card: of the model that was exported, Markdown.
+        runtime: what it was exported for.
+        precision: of its weights.
+        facts: in words: what it comes from, how it was checked.
+    """
+    before, limits, after = card.partition(_LIMITS)
+    lines = ["", "", "## Export", "", f"For {runtime}, {precision}.", ""]
+    lines += [f"- {key}: {value}" for key, value in facts.items()]
+    return before.rstrip("\n") + "\n".join(lines) + "\n" + limits + after
+
+
+def read_card(bundle: Bundle) -> str:
+    """The model card of a bundle; empty if it has none.
+
+    Raises:
+        BundleError: it cannot be read.
+    """
+    try:
+        return read_limited(bundle.path / CARD, DOCUMENT_LIMIT).decode("utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as failure:
+        raise BundleError(f"{bundle.path / CARD}: cannot be read ({failure})") from None
 
 
 def _opening(schema: AttributeSchema, members: Sequence[Member]) -> list[str]:

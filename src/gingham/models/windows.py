@@ -1,7 +1,9 @@
 """Swin as runtimes compute it faster: tokens in the order of their windows, what is constant computed beforehand."""
 
+from typing import Any
+
 import torch
-from timm.models.swin_transformer import PatchMerging, SwinTransformer, SwinTransformerBlock
+from timm.models.swin_transformer import PatchMerging, SwinTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,7 +14,8 @@ def windowed(model: nn.Module) -> "WindowedSwin | None":
     """The same network in window order, or None if it is no Swin or its grids are not whole windows."""
     if not isinstance(model, SwinTransformer):
         return None
-    for stage in model.layers:
+    stages: Any = model.layers
+    for stage in stages:
         for block in stage.blocks:
             sides = zip(block.input_resolution, block.window_size, strict=True)
             if block.dynamic_mask or any(side % window for side, window in sides):
@@ -37,7 +40,7 @@ class WindowedSwin(nn.Module):
         model: shares its tensors with what is built, where they are not multiplied.
     """
 
-    def __init__(self, model: SwinTransformer) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.patch_embed = model.patch_embed
         self.norm = model.norm
@@ -78,7 +81,7 @@ class _Reorder(nn.Module):
 class _Merge(nn.Module):
     """PatchMerging: the four tokens of each cell of the coarser grid side by side, normalised, and mapped to fewer."""
 
-    def __init__(self, merging: PatchMerging, index: Tensor) -> None:
+    def __init__(self, merging: Any, index: Tensor) -> None:
         super().__init__()
         self.reorder = _Reorder(index)
         self.norm = merging.norm
@@ -96,7 +99,7 @@ class _Block(nn.Module):
 
     table: Tensor
 
-    def __init__(self, block: SwinTransformerBlock, index: Tensor | None) -> None:
+    def __init__(self, block: Any, index: Tensor | None) -> None:
         super().__init__()
         attention = block.attn
         self.reorder = _Reorder(index)
@@ -127,7 +130,7 @@ class _Block(nn.Module):
         query, key, value = (self._by_head(layer(tokens)) for layer in (self.query, self.key, self.value))
         mixed = (query @ key.transpose(-2, -1) + self.table).softmax(dim=-1) @ value
         if self.windows:
-            mixed = mixed.unflatten(1, (self.windows, self.heads))
+            mixed = mixed.reshape(batch, self.windows, self.heads, *mixed.shape[2:])
         attended: Tensor = self.proj(mixed.transpose(-3, -2).reshape(batch, count, -1))
         return attended
 
@@ -171,7 +174,7 @@ def _rows(grid: tuple[int, int]) -> Tensor:
     return torch.arange(grid[0] * grid[1])
 
 
-def _order(block: SwinTransformerBlock) -> Tensor:
+def _order(block: Any) -> Tensor:
     """The numbers of the cells in the order in which a block's windows have them."""
     (height, width), (tall, wide) = block.input_resolution, block.window_size
     cells = _rows((height, width)).reshape(height, width)

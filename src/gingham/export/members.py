@@ -1,0 +1,144 @@
+"""The networks of a bundle, one after the other, as files of another runtime."""
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from gingham.data.decode import decode
+from gingham.data.table import LabelTable
+from gingham.errors import DataError, ImageError
+from gingham.models.convert import save_openvino, to_onnx, to_openvino
+from gingham.export.photos import Photos
+from gingham.export.tune import Tuned, tuned
+from gingham.inference.bundle import Bundle
+from gingham.inference.load import Item, Look, load
+from gingham.inference.member import Member, Precision, RuntimeName
+from gingham.inference.networks import load_network
+from gingham.inference.runtime import Runtime
+from gingham.models.graph import Graph
+from gingham.progress import Reporter
+from gingham.tensors import save_tensors
+
+__all__ = ["MemberWriter"]
+
+
+@dataclass
+class MemberWriter:
+    """Writes the file of each network of a bundle: what `write_exported` calls.
+
+    No two networks are in memory at once.
+
+    Attributes:
+        bundle: the model as it was trained.
+        runtime: the library to write for.
+        precision: of the weights.
+        attention: whether graphs give the attention maps.
+        photos: what is quantised with; needed for int8.
+        max_pixels: larger photos are refused.
+        threads: of the trials of quantisation.
+        reporter: hears of progress.
+        care: of each network that was quantised, how, and what it kept; filled as they are written.
+    """
+
+    bundle: Bundle
+    runtime: RuntimeName
+    precision: Precision
+    attention: bool
+    photos: Photos | None
+    max_pixels: int
+    threads: int
+    reporter: Reporter
+    care: list[str]
+
+    def __call__(self, number: int, file: Path) -> None:
+        """Write the network of the member with this number, counted from 0."""
+        member = self.bundle.members[number]
+        self.reporter.say(f"converting network {number + 1} of {len(self.bundle.members)} for {self.runtime}")
+        network = load_network(member, self.bundle.path, self.bundle.schema)
+        if self.runtime == "torch":
+            dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+            save_tensors(file, network.to(dtype).state_dict())
+            return
+        graph = Graph(network, self.bundle.schema, attention=self.attention)
+        del network
+        transformer = any(isinstance(module, nn.LayerNorm) for module in graph.modules())
+        size = member.preprocess.size
+        if self.runtime == "onnx" and self.precision == "fp32":
+            to_onnx(graph, (size, size), file)
+            return
+        work = file.with_name(f"{file.stem}.work")
+        work.mkdir()
+        plain = work / "plain.onnx"
+        to_onnx(graph, (size, size), plain, external=self.runtime == "openvino")
+        del graph
+        gc.collect()
+        if self.runtime == "openvino":
+            self._write_openvino(plain, file, member, transformer=transformer)
+        else:
+            self._write_onnx(plain, file, member, transformer=transformer)
+        gc.collect()
+        for leftover in work.iterdir():
+            leftover.unlink()
+        work.rmdir()
+
+    def _write_openvino(self, plain: Path, file: Path, member: Member, *, transformer: bool) -> None:
+        from gingham.inference.openvino_runtime import OpenVinoRuntime
+
+        def run(model: Any, precision: str) -> Runtime:
+            size, total = member.preprocess.size, self.bundle.schema.total
+            return OpenVinoRuntime(model, size=size, total=total, precision=precision, threads=self.threads)
+
+        model = to_openvino(plain)
+        if self.precision == "int8":
+            model = self._tuned(model, run, member, transformer=transformer).model
+        save_openvino(model, file.with_suffix(""))
+
+    def _write_onnx(self, plain: Path, file: Path, member: Member, *, transformer: bool) -> None:
+        import onnx
+
+        from gingham.inference.onnx_runtime import OnnxRuntime
+
+        def run(model: Any, precision: str) -> Runtime:
+            trial = plain.with_name("trial.onnx")
+            onnx.save(model, trial)
+            size, total = member.preprocess.size, self.bundle.schema.total
+            return OnnxRuntime(trial, size=size, total=total, precision=precision, threads=self.threads)
+
+        onnx.save(self._tuned(onnx.load(plain), run, member, transformer=transformer).model, file)
+
+    def _tuned(self, model: Any, run: Any, member: Member, *, transformer: bool) -> Tuned:
+        photos = self.photos
+        assert photos is not None
+        assert photos.calibrating is not None
+        assert photos.tuning is not None
+        found = tuned(
+            model,
+            run=run,
+            calibrating=self._pixels(photos.calibrating, member),
+            tuning=self._pixels(photos.tuning, member),
+            schema=self.bundle.schema,
+            transformer=transformer,
+            reporter=self.reporter,
+        )
+        self.care.append(f"{found.care.name}; {found.tags:.2%} of the tags stay on {len(photos.tuning)} tuning photos")
+        return found
+
+    def _pixels(self, table: LabelTable, member: Member) -> Sequence[npt.NDArray[np.uint8]]:
+        """The first view of each photo, as a network sees it. Raises `DataError` for one that cannot be read."""
+        look = Look(member.preprocess, member.test_time)
+        pixels = []
+        for row, name in enumerate(table.images):
+            item = Item(name, table.path(row), None if table.boxes is None else table.boxes[row])
+            _, views, _ = load([look], partial(decode, max_pixels=self.max_pixels), item)
+            if isinstance(views, ImageError):
+                raise DataError(f"{table.source}: {name} cannot be read ({views.reason})")
+            pixels.append(views[0][0])
+        return pixels
