@@ -15,14 +15,14 @@ from torch import nn
 from gingham.data.decode import decode
 from gingham.data.table import LabelTable
 from gingham.errors import DataError, ImageError
-from gingham.models.convert import save_openvino, to_onnx, to_openvino
 from gingham.export.photos import Photos
 from gingham.export.tune import Tuned, tuned
 from gingham.inference.bundle import Bundle
-from gingham.inference.load import Item, Look, load
+from gingham.inference.load import Decoders, Item, Look, load
 from gingham.inference.member import Member, Precision, RuntimeName
 from gingham.inference.networks import load_network
 from gingham.inference.runtime import Runtime
+from gingham.models.convert import save_openvino, to_onnx, to_openvino
 from gingham.models.graph import Graph
 from gingham.progress import Reporter
 from gingham.tensors import save_tensors
@@ -134,10 +134,11 @@ class MemberWriter:
     def _pixels(self, table: LabelTable, member: Member) -> Sequence[npt.NDArray[np.uint8]]:
         """The first view of each photo, as a network sees it. Raises `DataError` for one that cannot be read."""
         look = Look(member.preprocess, member.test_time)
+        decoders = Decoders(partial(decode, max_pixels=self.max_pixels))
         pixels = []
         for row, name in enumerate(table.images):
             item = Item(name, table.path(row), None if table.boxes is None else table.boxes[row])
-            _, views, _ = load([look], partial(decode, max_pixels=self.max_pixels), item)
+            _, views, _ = load([look], decoders, item)
             if isinstance(views, ImageError):
                 raise DataError(f"{table.source}: {name} cannot be read ({views.reason})")
             pixels.append(views[0][0])
