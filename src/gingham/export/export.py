@@ -159,8 +159,8 @@ def _check(
 
 
 def _is_trained(bundle: Bundle) -> bool:
-    """Whether somebody trained the model: then its bundle says on what."""
-    return bool(bundle.trained.get("data"))
+    """Whether somebody trained the model: then its bundle says on how many images, or how good it is."""
+    return bool(bundle.trained.get("training_images") or bundle.trained.get("metrics"))
 
 
 def _way_out(precision: str) -> str:
