@@ -4,11 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from gingham.data.table import LabelTable
+from gingham.export import tune
 from gingham.export.export import export_bundle
+from gingham.export.quantise import CARES, in_float
 from gingham.inference.bundle import Bundle
 from gingham.inference.tagger import Tagger
+from gingham.models.convert import to_onnx, to_openvino
+from gingham.models.graph import Graph
+from gingham.models.network import build_network
+from gingham.models.options import ModelOptions
+from gingham.progress import Reporter
+from tests import tiny
 
 
 @pytest.mark.usefixtures("any_bound")
@@ -26,3 +35,67 @@ def test_int8_takes_its_ranges_from_other_photos(
     assert sorted(path.name for path in (tmp_path / "new").iterdir() if path.suffix in {".onnx", ".xml", ".bin"}) == (
         ["model.bin", "model.xml"] if runtime == "openvino" else ["model.onnx"]
     )
+
+
+def test_layers_that_stay_in_float(tmp_path: Path) -> None:
+    """The same in both libraries: the stem, the classifier, and the convolutions of single channels."""
+    import onnx
+
+    options = ModelOptions.parse({"backbone": "test_efficientnet", "weights": "none", "head": "linear"})
+    network = build_network(options, tiny.SCHEMA, image_size=64, mean=tiny.MEAN, std=tiny.STD).eval()
+    depthwise = [m for m in network.backbone.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    to_onnx(Graph(network, tiny.SCHEMA), (64, 64), tmp_path / "m.onnx")
+    model, graph = onnx.load(tmp_path / "m.onnx"), to_openvino(tmp_path / "m.onnx")
+    assert in_float(model, CARES[0]) == in_float(graph, CARES[0]) == []
+    nodes = {node.name: node for node in model.graph.node}
+    first, last = in_float(model, CARES[1])
+    assert (nodes[first].op_type, nodes[last].op_type) == ("Conv", "Gemm")
+    assert nodes[first].input[1].endswith("conv_stem.weight")
+    more = in_float(model, CARES[2])
+    assert len(more) == 2 + len(depthwise)
+    # OpenVINO calls a layer with a bias `<name>/WithoutBiases`.
+    for care in CARES[1:3]:
+        assert [name.partition("/")[0] for name in in_float(graph, care)] == in_float(model, care)
+
+
+class Fake:
+    """A network that keeps some share of the tags of the one before."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        logits = np.zeros((len(pixels), tiny.SCHEMA.total), dtype=np.float32)
+        # The first pixel is the photo's number, of 200.
+        changed = pixels[:, 0, 0, 0] >= 200 * self.share
+        for part in tiny.SCHEMA.slices:
+            logits[changed, part.start] = -1
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("shares", "transformer", "taken"),
+    [
+        ([0.99, 0, 0, 0], False, 0),
+        ([0.98, 0.986, 0, 0], False, 1),  # half a point more than the bound
+        ([0.9, 0.95, 0.93, 0.94], False, 1),  # never enough: the best
+        ([0.9, 0.8, 0.99, 0.99], True, 0),  # no depthwise convolutions to leave alone
+    ],
+)
+def test_care_rises_until_the_tags_stay(
+    monkeypatch: pytest.MonkeyPatch, shares: list[float], transformer: bool, taken: int
+) -> None:
+    photos = [np.full((2, 2, 3), number, dtype=np.uint8) for number in range(200)]
+    quantise = {care: shares[position] for position, care in enumerate(CARES)}
+    monkeypatch.setattr(tune, "quantised", lambda model, photos, care, **_: quantise[care])
+    found = tune.tuned(
+        1.0,
+        run=lambda share, precision: Fake(share),  # type: ignore[arg-type,return-value]
+        calibrating=photos,
+        tuning=photos,
+        schema=tiny.SCHEMA,
+        transformer=transformer,
+        reporter=Reporter(),
+    )
+    assert found.care == CARES[taken]
+    assert found.tags == pytest.approx(shares[taken], abs=0.005)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import onnx
     import openvino
 
-__all__ = ["CARES", "Care", "quantised"]
+__all__ = ["CARES", "Care", "in_float", "quantised"]
 
 Pixels = npt.NDArray[np.uint8]
 Model = Any
@@ -69,11 +69,11 @@ def quantised(model: Model, photos: Sequence[Pixels], care: Care, *, transformer
         subset_size=len(photos),
         fast_bias_correction=not care.exact_bias,
         model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-        ignored_scope=nncf.IgnoredScope(names=_in_float(model, care), validate=False),
+        ignored_scope=nncf.IgnoredScope(names=in_float(model, care), validate=False),
     )
 
 
-def _in_float(model: Model, care: Care) -> list[str]:
+def in_float(model: Model, care: Care) -> list[str]:
     """The names of the layers that stay in float32."""
     layers = _layers_of_onnx(model) if hasattr(model, "graph") else _layers_of_openvino(model)
     ends = [*layers.first, *layers.last] if care.float_ends else []
