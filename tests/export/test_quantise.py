@@ -38,12 +38,12 @@ def test_int8_takes_its_ranges_from_other_photos(
 
 
 def test_layers_that_stay_in_float(tmp_path: Path) -> None:
-    """The same in both libraries: the stem, the classifier, and the convolutions of single channels."""
+    """The same in both libraries: the stem and the classifier, and then all from the stem on."""
     import onnx
 
     options = ModelOptions.parse({"backbone": "test_efficientnet", "weights": "none", "head": "linear"})
     network = build_network(options, tiny.SCHEMA, image_size=64, mean=tiny.MEAN, std=tiny.STD).eval()
-    depthwise = [m for m in network.backbone.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     to_onnx(Graph(network, tiny.SCHEMA), (64, 64), tmp_path / "m.onnx")
     model, graph = onnx.load(tmp_path / "m.onnx"), to_openvino(tmp_path / "m.onnx")
     assert in_float(model, CARES[0]) == in_float(graph, CARES[0]) == []
@@ -51,10 +51,13 @@ def test_layers_that_stay_in_float(tmp_path: Path) -> None:
     first, last = in_float(model, CARES[1])
     assert (nodes[first].op_type, nodes[last].op_type) == ("Conv", "Gemm")
     assert nodes[first].input[1].endswith("conv_stem.weight")
-    more = in_float(model, CARES[2])
-    assert len(more) == 2 + len(depthwise)
+    thirds = [in_float(model, care) for care in CARES[2:]]
+    assert [len(names) for names in thirds] == [round(len(layers) / 3) + 1, round(2 * len(layers) / 3) + 1]
+    assert thirds[0][:-1] == thirds[1][: len(thirds[0]) - 1]
+    assert thirds[0][0] == first
+    assert thirds[0][-1] == last
     # OpenVINO calls a layer with a bias `<name>/WithoutBiases`.
-    for care in CARES[1:3]:
+    for care in CARES[1:]:
         assert [name.partition("/")[0] for name in in_float(graph, care)] == in_float(model, care)
 
 
@@ -74,27 +77,25 @@ class Fake:
 
 
 @pytest.mark.parametrize(
-    ("shares", "transformer", "taken"),
+    ("shares", "taken"),
     [
-        ([0.99, 0, 0, 0], False, 0),
-        ([0.98, 0.986, 0, 0], False, 1),  # half a point more than the bound
-        ([0.9, 0.95, 0.93, 0.94], False, 1),  # never enough: the best
-        ([0.9, 0.8, 0.99, 0.99], True, 0),  # no depthwise convolutions to leave alone
+        ([0.99, 0, 0, 0], 0),
+        ([0.98, 0.986, 0, 0], 1),  # half a point more than the bound
+        ([0.9, 0.95, 0.93, 0.94], 1),  # never enough: the best
+        ([0.9, 0.8, 0.97, 0.99], 3),
     ],
 )
-def test_care_rises_until_the_tags_stay(
-    monkeypatch: pytest.MonkeyPatch, shares: list[float], transformer: bool, taken: int
-) -> None:
-    photos = [np.full((2, 2, 3), number, dtype=np.uint8) for number in range(200)]
+def test_care_rises_until_the_tags_stay(monkeypatch: pytest.MonkeyPatch, shares: list[float], taken: int) -> None:
+    photos = [[np.full((2, 2, 3), number, dtype=np.uint8)] * 2 for number in range(200)]
     quantise = {care: shares[position] for position, care in enumerate(CARES)}
     monkeypatch.setattr(tune, "quantised", lambda model, photos, care, **_: quantise[care])
     found = tune.tuned(
         1.0,
         run=lambda share, precision: Fake(share),  # type: ignore[arg-type,return-value]
-        calibrating=photos,
+        calibrating=[views[0] for views in photos],
         tuning=photos,
         schema=tiny.SCHEMA,
-        transformer=transformer,
+        transformer=False,
         reporter=Reporter(),
     )
     assert found.care == CARES[taken]

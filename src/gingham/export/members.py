@@ -1,14 +1,11 @@
 """The networks of a bundle, one after the other, as files of another runtime."""
 
 import gc
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -18,7 +15,7 @@ from gingham.errors import DataError, ImageError
 from gingham.export.photos import Photos
 from gingham.export.tune import Tuned, tuned
 from gingham.inference.bundle import Bundle
-from gingham.inference.load import Decoders, Item, Look, load
+from gingham.inference.load import Decoders, Item, Look, Views, load
 from gingham.inference.member import Member, Precision, RuntimeName
 from gingham.inference.networks import load_network
 from gingham.inference.runtime import Runtime
@@ -122,8 +119,8 @@ class MemberWriter:
         found = tuned(
             model,
             run=run,
-            calibrating=self._pixels(photos.calibrating, member),
-            tuning=self._pixels(photos.tuning, member),
+            calibrating=[views[0] for views in self._views(photos.calibrating, member)],
+            tuning=self._views(photos.tuning, member),
             schema=self.bundle.schema,
             transformer=transformer,
             reporter=self.reporter,
@@ -131,15 +128,15 @@ class MemberWriter:
         self.care.append(f"{found.care.name}; {found.tags:.2%} of the tags stay on {len(photos.tuning)} tuning photos")
         return found
 
-    def _pixels(self, table: LabelTable, member: Member) -> Sequence[npt.NDArray[np.uint8]]:
-        """The first view of each photo, as a network sees it. Raises `DataError` for one that cannot be read."""
+    def _views(self, table: LabelTable, member: Member) -> list[Views]:
+        """What a network sees of each photo. Raises `DataError` for one that cannot be read."""
         look = Look(member.preprocess, member.test_time)
         decoders = Decoders(partial(decode, max_pixels=self.max_pixels))
-        pixels = []
+        seen = []
         for row, name in enumerate(table.images):
             item = Item(name, table.path(row), None if table.boxes is None else table.boxes[row])
             _, views, _ = load([look], decoders, item)
             if isinstance(views, ImageError):
                 raise DataError(f"{table.source}: {name} cannot be read ({views.reason})")
-            pixels.append(views[0][0])
-        return pixels
+            seen.append(views[0])
+        return seen

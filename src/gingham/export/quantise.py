@@ -23,28 +23,26 @@ Model = Any
 
 @dataclass(frozen=True)
 class Care:
-    """How carefully a network is quantised: a step that costs more than the one before, and keeps more answers.
+    """How carefully a network is quantised: a step that is slower than the one before, and keeps more answers.
 
     Attributes:
         name: for the record.
-        exact_bias: correct the biases by running the network layer by layer, not by a formula.
         asymmetric: ranges of activations need not be the same above and below zero.
-        float_ends: the first layer and those that give the logits stay as they are.
-        float_depthwise: so do convolutions of single channels.
+        float_ends: the first layer with weights and those that give the logits stay as they are.
+        float_share: so do so many of the layers with weights, from the first on: what they get wrong, all others see.
     """
 
     name: str
-    exact_bias: bool = False
     asymmetric: bool = False
     float_ends: bool = False
-    float_depthwise: bool = False
+    float_share: float = 0.0
 
 
 CARES = (
     Care("plain"),
     Care("asymmetric ranges, float ends", asymmetric=True, float_ends=True),
-    Care("also float depthwise convolutions", asymmetric=True, float_ends=True, float_depthwise=True),
-    Care("also exact biases", asymmetric=True, float_ends=True, float_depthwise=True, exact_bias=True),
+    Care("also the first third in float", asymmetric=True, float_ends=True, float_share=1 / 3),
+    Care("also the second third in float", asymmetric=True, float_ends=True, float_share=2 / 3),
 )
 """In the order in which they are tried."""
 
@@ -67,7 +65,6 @@ def quantised(model: Model, photos: Sequence[Pixels], care: Care, *, transformer
         nncf.Dataset([photo[None] for photo in photos], lambda batch: {INPUT: batch}),
         preset=nncf.QuantizationPreset.MIXED if care.asymmetric else nncf.QuantizationPreset.PERFORMANCE,
         subset_size=len(photos),
-        fast_bias_correction=not care.exact_bias,
         model_type=nncf.ModelType.TRANSFORMER if transformer else None,
         ignored_scope=nncf.IgnoredScope(names=in_float(model, care), validate=False),
     )
@@ -76,53 +73,54 @@ def quantised(model: Model, photos: Sequence[Pixels], care: Care, *, transformer
 def in_float(model: Model, care: Care) -> list[str]:
     """The names of the layers that stay in float32."""
     layers = _layers_of_onnx(model) if hasattr(model, "graph") else _layers_of_openvino(model)
-    ends = [*layers.first, *layers.last] if care.float_ends else []
-    return [*dict.fromkeys([*ends, *(layers.depthwise if care.float_depthwise else [])])]
+    first = layers.order[: max(round(care.float_share * len(layers.order)), care.float_ends)]
+    return [*dict.fromkeys([*first, *(layers.last if care.float_ends else [])])]
 
 
 @dataclass(frozen=True)
 class _Layers:
-    """Names of layers with weights: which comes first, which give the logits, which are depthwise convolutions."""
+    """Names of the layers with weights, from the input on, and of those among them that give the logits."""
 
-    first: list[str]
+    order: list[str]
     last: list[str]
-    depthwise: list[str]
 
 
 def _layers_of_openvino(model: "openvino.Model") -> _Layers:
-    ops = model.get_ordered_ops()
-    convolutions = [op.get_friendly_name() for op in ops if op.get_type_name() == "Convolution"]
-
     def before(op: Any) -> list[Any]:
         return [value.get_node() for value in op.input_values()]
 
-    ends = _nearest(
-        before(model.output("logits").get_node()), before, lambda op: op.get_type_name() in ("MatMul", "Convolution")
-    )
-    return _Layers(
-        convolutions[:1],
-        [op.get_friendly_name() for op in ends],
-        [op.get_friendly_name() for op in ops if op.get_type_name() == "GroupConvolution"],
-    )
+    def weighted(op: Any) -> bool:
+        # A product of two activations has no constant among its sources.
+        kind = op.get_type_name()
+        return kind in {"Convolution", "GroupConvolution"} or (kind == "MatMul" and _is_constant(before(op)[1]))
+
+    def _is_constant(op: Any) -> bool:
+        return all(_is_constant(source) for source in before(op)) if before(op) else op.get_type_name() == "Constant"
+
+    ends = _nearest(before(model.output("logits").get_node()), before, weighted)
+    order = [op for op in model.get_ordered_ops() if weighted(op)]
+    return _Layers([op.get_friendly_name() for op in order], [op.get_friendly_name() for op in ends])
 
 
 def _layers_of_onnx(model: "onnx.ModelProto") -> _Layers:
     nodes = model.graph.node
     producer = {name: node for node in nodes for name in node.output}
+    weights = {tensor.name for tensor in model.graph.initializer}
 
     def before(node: Any) -> list[Any]:
         return [producer[name] for name in node.input if name in producer]
 
-    def groups(node: Any) -> int:
-        return next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+    def weighted(node: Any) -> bool:
+        return node.op_type in {"Conv", "Gemm", "MatMul"} and _is_constant(node.input[1])
 
-    convolutions = [node for node in nodes if node.op_type == "Conv"]
-    ends = _nearest([producer["logits"]], before, lambda node: node.op_type in ("MatMul", "Gemm", "Conv"))
-    return _Layers(
-        [node.name for node in convolutions[:1]],
-        [node.name for node in ends],
-        [node.name for node in convolutions if groups(node) > 1],
-    )
+    def _is_constant(name: str) -> bool:
+        if name not in producer:
+            return name in weights
+        return all(_is_constant(source) for source in producer[name].input)
+
+    ends = _nearest([producer["logits"]], before, weighted)
+    # The format demands that nodes come after those that they need.
+    return _Layers([node.name for node in nodes if weighted(node)], [node.name for node in ends])
 
 
 def _nearest(starts: list[Any], before: Callable[[Any], list[Any]], wanted: Callable[[Any], bool]) -> list[Any]:

@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 from gingham.evaluation.agreement import BOUNDS
 from gingham.export.quantise import CARES, Care, quantised
+from gingham.inference.load import Views
 from gingham.inference.runtime import Runtime
+from gingham.predictions import log_mean_probability
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
 
@@ -33,7 +35,7 @@ def tuned(
     *,
     run: Callable[[Any, str], Runtime],
     calibrating: Sequence[Pixels],
-    tuning: Sequence[Pixels],
+    tuning: Sequence[Views],
     schema: AttributeSchema,
     transformer: bool,
     reporter: Reporter,
@@ -44,7 +46,7 @@ def tuned(
         model: in float32.
         run: a graph and its precision -> what computes its logits.
         calibrating: photos as the network sees them, from which ranges come.
-        tuning: others, on which tags are compared.
+        tuning: all views of others, on which tags are compared.
         schema: what the logits mean.
         transformer: see `quantised`.
         reporter: hears of each step.
@@ -53,8 +55,6 @@ def tuned(
     before = _tags(run(model, "fp32"), tuning, schema)
     best: Tuned | None = None
     for care in CARES:
-        if transformer and care.float_depthwise:
-            break
         candidate = quantised(model, calibrating, care, transformer=transformer)
         tags = float((_tags(run(candidate, "int8"), tuning, schema) == before).mean())
         reporter.say(f"int8, {care.name}: {tags:.2%} of the tags stay on {len(tuning)} tuning photos")
@@ -66,7 +66,8 @@ def tuned(
     return best
 
 
-def _tags(runtime: Runtime, photos: Sequence[Pixels], schema: AttributeSchema) -> npt.NDArray[np.int64]:
-    """Best classes `[N, K]`."""
-    logits = np.concatenate([runtime(np.stack(photos[start : start + 8])) for start in range(0, len(photos), 8)])
+def _tags(runtime: Runtime, photos: Sequence[Views], schema: AttributeSchema) -> npt.NDArray[np.int64]:
+    """Best classes `[N, K]`, of the mean probability of each photo's views."""
+    each = (runtime(np.stack(views)) for views in photos)
+    logits = np.concatenate([log_mean_probability(list(views[:, None]), schema) for views in each])
     return np.stack([logits[:, part].argmax(axis=1) for part in schema.slices], axis=1)
