@@ -1,5 +1,8 @@
 """Weights and activations as 8-bit integers, from photos, with as much care as the answers need."""
 
+import contextlib
+import io
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,17 +60,21 @@ def quantised(model: Model, photos: Sequence[Pixels], care: Care, *, transformer
         transformer: whether it has attention: then ranges are evened out before each matrix, and softmax, norms and
             such stay as they are.
     """
+    # What it looks up of CUDA on its way does not concern anybody here.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     import nncf
 
     nncf.set_log_level("ERROR")
-    return nncf.quantize(
-        model,
-        nncf.Dataset([photo[None] for photo in photos], lambda batch: {INPUT: batch}),
-        preset=nncf.QuantizationPreset.MIXED if care.asymmetric else nncf.QuantizationPreset.PERFORMANCE,
-        subset_size=len(photos),
-        model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-        ignored_scope=nncf.IgnoredScope(names=in_float(model, care), validate=False),
-    )
+    # It draws its progress on stdout, where results go.
+    with contextlib.redirect_stdout(io.StringIO()):
+        return nncf.quantize(
+            model,
+            nncf.Dataset([photo[None] for photo in photos], lambda batch: {INPUT: batch}),
+            preset=nncf.QuantizationPreset.MIXED if care.asymmetric else nncf.QuantizationPreset.PERFORMANCE,
+            subset_size=len(photos),
+            model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+            ignored_scope=nncf.IgnoredScope(names=in_float(model, care), validate=False),
+        )
 
 
 def in_float(model: Model, care: Care) -> list[str]:
