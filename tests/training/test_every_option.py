@@ -144,7 +144,7 @@ def _made_of(photos: Path, recipe: Recipe, out: Path) -> dict[str, Any]:
         "branches": [item.drop_prob for item in modules if isinstance(item, DropPath)],
         "heads": [item.num_heads for item in modules if isinstance(item, nn.MultiheadAttention)],
         "batchnorm": [item.training for item in modules if isinstance(item, nn.BatchNorm2d)],
-        "optimizer": [made.optimizer.optimizer.__class__.__name__, made.optimizer.defaults],
+        "optimizer": [made.optimizer.__class__.__name__, made.optimizer.defaults],
         "rates": [learning_rate_at(step, fit.total_steps, recipe.train) for step in range(fit.total_steps)],
         "inputs": [_digest(made.inputs.train(epoch, np.arange(6))) for epoch in range(3)],
         "val": _digest(made.inputs.val(np.arange(3))),
