@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from gingham.errors import UserError
 from gingham.models.network import Network
@@ -93,7 +94,7 @@ class _OpenVino:
         try:
             with torch.inference_mode(), warnings.catch_warnings():
                 # Sizes that become constants. The comparison below tells, as its batch has another size.
-                warnings.simplefilter("ignore", torch.jit.TracerWarning)
+                warnings.simplefilter("ignore", TracerWarning)
                 model = openvino.convert_model(_Features(self._network), example_input=example, input=[[-1, *shape]])
         except Exception as failure:
             reason = str(failure).strip().split("\n")[0][:200]
@@ -109,7 +110,7 @@ class _OpenVino:
 
     def _compare(self, pixels: npt.NDArray[np.uint8]) -> None:
         expected = _by_torch(self._network, pixels, torch.device("cpu"))
-        largest = max(float(np.abs(expected).max()), np.finfo(np.float32).tiny)
+        largest = float(np.abs(expected).max()) or 1.0
         apart = float(np.abs(self._run(pixels) - expected).max()) / largest
         if not apart <= _MOST_APART:
             raise UserError(

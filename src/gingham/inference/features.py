@@ -71,7 +71,8 @@ class FeatureStore:
         """Copy rows into one array `[len(rows), N, D]`, reading each shard once and in its order."""
         shards, positions = self.where[rows].T
         if len(self.shards) == 1:
-            return self.shards[0][positions]
+            only: Floats = self.shards[0][positions]
+            return only
         order = np.lexsort((positions, shards))
         gathered = np.empty((len(rows), *self.shards[0].shape[1:]), dtype=self.shards[0].dtype)
         for part in np.split(order, np.flatnonzero(np.diff(shards[order])) + 1):

@@ -146,5 +146,6 @@ class AttributeLoss(nn.Module):
         """`Σ_n m_nk Σ_c w_c v_nkc`: values `[B, ΣC]` and mask `[B, K]` to `[K]`, with the weights of an epoch."""
         deferred = self.options.deferred_from is not None and epoch + 1 < self.options.deferred_from
         weighted = values if deferred else values * self.weights.to(values.dtype)
-        per_image = torch.stack([part.sum(dim=1) for part in weighted.split(self.schema.sizes, dim=1)], dim=1)
+        parts = torch.split_with_sizes(weighted, self.schema.sizes, dim=1)
+        per_image = torch.stack([part.sum(dim=1) for part in parts], dim=1)
         return (per_image * mask).sum(dim=0)

@@ -27,7 +27,7 @@ def cross_entropy(logits: Tensor, schema: AttributeSchema, options: "LossOptions
     Returns:
         `[B, ΣC]`.
     """
-    parts = _precise(logits).split(schema.sizes, dim=1)
+    parts = torch.split_with_sizes(_precise(logits), schema.sizes, dim=1)
     return -torch.cat([functional.log_softmax(part, dim=1) for part in parts], dim=1)
 
 

@@ -88,6 +88,7 @@ def _check_backbone(recipe: Recipe) -> None:
         ("train.backbone_rate", recipe.train.backbone_rate, 1),
         ("train.layer_decay", recipe.train.layer_decay, 1),
         ("model.stochastic_depth", recipe.model.stochastic_depth, 0),
+        ("train.checkpointing", recipe.train.checkpointing, False),
     ):
         if value != idle:
             raise UserError(

@@ -33,7 +33,8 @@ class Counter:
         """The best class of each attribute, int64 `[B, K]`, of logits `[B, ΣC]`."""
         padded = logits[:, self._columns]
         padded[:, self._absent] = -np.inf
-        return padded.argmax(axis=2)
+        best: Integers = padded.argmax(axis=2)
+        return best
 
     def count(self, targets: Integers, predicted: Integers) -> Integers:
         """The confusion matrices of targets and predictions `[B, K]`, one after the other, each row by row."""
