@@ -13,7 +13,7 @@ from gingham.evaluation.metrics import Metrics, evaluate
 from gingham.inference.card import model_card
 from gingham.inference.member import Member
 from gingham.inference.save import write_bundle
-from gingham.inference.tagger import choose_device
+from gingham.inference.torch_runtime import choose_device
 from gingham.models.hub import pinned
 from gingham.progress import Reporter
 from gingham.report.page import Photos
