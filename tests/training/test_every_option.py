@@ -89,6 +89,7 @@ _MODEL = {
     "model.attention_pool.dropout": _Case("0.3", _POOL),
     "model.linear.dropout": _Case("0.5", ("model.head=linear",)),
     "features.cache": _Case("true", ("model.frozen=true",)),
+    "features.runtime": _Case("openvino", _CACHED),
     "features.views": _Case("2", _CACHED),
     "features.view_seed": _Case("1", _CACHED),
     "loss.name": _Case("focal"),
@@ -298,6 +299,10 @@ def test_every_field_is_tested() -> None:
         "train.workers",
         "train.accumulation",
         "train.precision",
+        "train.matmul",  # tests/training/test_arithmetic.py, and so the next three
+        "train.channels_last",
+        "train.checkpointing",
+        "train.compile",
         "train.clip_norm",
         "train.keep_checkpoints",
         "train.choose",  # tests/training/test_choose.py

@@ -56,8 +56,8 @@ def extractor(network: Network, runtime: str, device: torch.device) -> Extract:
         raise UserError(f"features.runtime=openvino: only for processors, the network is on {device.type}; {_WAY_OUT}")
     if importlib.util.find_spec("openvino") is None:
         raise UserError(
-            f"features.runtime=openvino: it is not installed; pip install openvino, or {_WAY_OUT} (a run that goes on "
-            "keeps the runtime that it began with)"
+            f"features.runtime=openvino: it is not installed; pip install 'gingham[openvino]', or {_WAY_OUT} (a run "
+            "that goes on keeps the runtime that it began with)"
         )
     return _OpenVino(network)
 
@@ -91,6 +91,7 @@ class _OpenVino:
 
         # Two images: of one, the converter would take the batch for a number that never changes.
         example = torch.zeros((2, *shape), dtype=torch.uint8)
+        modes = {module: module.training for module in self._network.modules()}
         try:
             with torch.inference_mode(), warnings.catch_warnings():
                 # Sizes that become constants. The comparison below tells, as its batch has another size.
@@ -101,6 +102,10 @@ class _OpenVino:
             raise UserError(
                 f"features.runtime=openvino: it cannot convert {self._network.backbone.name} ({reason}); {_WAY_OUT}"
             ) from failure
+        finally:
+            # The converter sets eval mode.
+            for module, training in modes.items():
+                module.training = training
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
@@ -125,8 +130,6 @@ class _Features(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        # Of this module alone: what the cache keeps comes out of a part of the network that is in eval mode anyway.
-        self.training = False
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.network.features(pixels).float()

@@ -36,8 +36,8 @@ class FeatureOptions(Options):
         cache: keep the features of a frozen backbone on disk and train the head on them.
         views: augmented views made of each training image; every epoch uses one of them, drawn by (seed, epoch, index).
         runtime: what computes them: `torch`, `openvino` (float32 too, about four times as fast on a processor; needs
-            `pip install openvino`), or `auto`: openvino where it is installed and there is no GPU. In the run's recipe
-            `auto` is replaced. Features of one runtime are not used in place of another's.
+            `pip install 'gingham[openvino]'`), or `auto`: openvino where it is installed and there is no GPU. In the
+            run's recipe `auto` is replaced. Features of one runtime are not used in place of another's.
         view_seed: of the views; separate from the training seed, so that runs with several seeds share them.
         limit_gb: size that the whole cache may reach, in 10^9 bytes; the shards used longest ago make room, but
             never those in use.
