@@ -18,6 +18,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from gingham.data.formats import read_labels
+from gingham.data.options import DataOptions
 from gingham.data.table import LabelTable
 from gingham.inference.cached import means_of
 from gingham.inference.features import FeatureCache, FeatureStore
@@ -25,7 +27,7 @@ from gingham.losses import AttributeLoss, soft_targets
 from gingham.models.network import Network, build_network
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
-from gingham.training.arithmetic import Arithmetic
+from gingham.training.arithmetic import Arithmetic, shape_network
 from gingham.training.checkpoint import TrainingState
 from gingham.training.groups import parameter_groups
 from gingham.training.inputs import CachedInputs, FeatureNetwork, Inputs, PixelInputs
@@ -34,7 +36,7 @@ from gingham.training.optim import build_optimizer
 from gingham.training.recipe import Recipe, load_recipe
 from gingham.wardrobe import generate
 
-__all__ = ["HEADS", "measure"]
+__all__ = ["HEADS", "fit_of", "labelled_table", "measure", "network_of"]
 
 SCHEMA = AttributeSchema.builtin("deepfashion")
 
@@ -71,8 +73,8 @@ def measure(
     recipe = load_recipe("laptop-report", ["model.weights=none", f"train.precision={precision}", *HEADS[head]])
     with tempfile.TemporaryDirectory() as folder:
         place = cache or Path(folder)
-        network = _network(recipe)
-        table, val = _table(rows), _table(rows // 5)
+        network = network_of(recipe)
+        table, val = labelled_table(rows), labelled_table(rows // 5)
         store = _store(place / "features", network.backbone.kept.shape, len(table) + len(val))
         in_memory = {"tokens in memory": torch.from_numpy(store.gather(np.arange(len(store)))).float()}
         kept, grid = store, network.backbone.kept.grid
@@ -102,13 +104,15 @@ def _statistics(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"preprocess": recipe.preprocess.model_copy(update=known)})
 
 
-def _network(recipe: Recipe) -> Network:
-    torch.manual_seed(0)
-    zero, one = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-    return build_network(recipe.model, SCHEMA, image_size=recipe.preprocess.size, mean=zero, std=one)
+def network_of(recipe: Recipe, seed: int = 0) -> Network:
+    """The network of a recipe, for the built-in schema."""
+    torch.manual_seed(seed)
+    half = (0.5, 0.5, 0.5)
+    return build_network(recipe.model, SCHEMA, image_size=recipe.preprocess.size, mean=half, std=half)
 
 
-def _table(rows: int) -> LabelTable:
+def labelled_table(rows: int) -> LabelTable:
+    """Random labels of photos that are not there."""
     rng = np.random.default_rng(rows)
     targets = np.stack([rng.integers(size, size=rows) for size in SCHEMA.sizes], axis=1)
     names = tuple(f"{row}.jpg" for row in range(rows))
@@ -117,9 +121,6 @@ def _table(rows: int) -> LabelTable:
 
 def _photographed(folder: Path, photos: int) -> tuple[LabelTable, LabelTable]:
     """Photos for training and, a fifth as many, for validation."""
-    from gingham.data.formats import read_labels
-    from gingham.data.options import DataOptions
-
     generate(folder, photos + photos // 5, 0)
     table = read_labels(folder, DataOptions())
     order = np.arange(len(table))
@@ -137,16 +138,16 @@ def _store(root: Path, shape: tuple[int, int], rows: int) -> FeatureStore:
     return cache.open([f"row {row}" for row in range(rows)], compute, reporter=Reporter())
 
 
-def _epoch(
-    recipe: Recipe, network: Network, module: nn.Module, inputs: Inputs, table: LabelTable, val: LabelTable
-) -> Callable[[], float]:
-    """One epoch of Gingham's own loop, with nothing saved."""
+def fit_of(
+    recipe: Recipe, network: Network, trained: nn.Module, inputs: Inputs, table: LabelTable, val: LabelTable
+) -> Fit:
+    """Gingham's own loop, for one epoch, with nothing saved."""
     accelerator = Accelerator(cpu=True)
+    shape_network(network, trained, recipe.train)
     loss = AttributeLoss(recipe.loss, table.schema, torch.from_numpy(table.counts()))
-    optimizer = build_optimizer(parameter_groups(module, network.backbone, loss, recipe.train), recipe.train)
-    module = accelerator.prepare(module)
-    fit = Fit(
-        module=module,
+    optimizer = build_optimizer(parameter_groups(trained, network.backbone, loss, recipe.train), recipe.train)
+    return Fit(
+        module=accelerator.prepare(trained),
         inputs=inputs,
         train_table=table,
         val_table=val,
@@ -163,6 +164,12 @@ def _epoch(
         stop_asked=lambda: False,
         reporter=Reporter(),
     )
+
+
+def _epoch(
+    recipe: Recipe, network: Network, module: nn.Module, inputs: Inputs, table: LabelTable, val: LabelTable
+) -> Callable[[], float]:
+    fit = fit_of(recipe, network, module, inputs, table, val)
 
     def once() -> float:
         state = TrainingState()
