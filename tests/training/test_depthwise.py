@@ -5,7 +5,7 @@ import torch
 from timm.layers import Conv2dSame
 from torch import nn
 
-from gingham.training.depthwise import with_exact_gradients
+from gingham.training.depthwise import with_quick_gradients
 
 
 def _conv(kind: type[nn.Conv2d], **options: int) -> nn.Conv2d:
@@ -27,7 +27,7 @@ def test_gradients_are_those_of_fp32(conv: nn.Conv2d) -> None:
     expected.square().sum().backward()
     truth = x.grad, conv.weight.grad
     x.grad = conv.weight.grad = None
-    assert with_exact_gradients(nn.Sequential(conv).modules()) == 1
+    assert with_quick_gradients(nn.Sequential(conv).modules()) == 1
     assert torch.equal(conv(x), expected), "without autocast nothing changes"
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = conv(x)
@@ -52,5 +52,5 @@ def test_convolutions_that_are_fast_or_frozen_stay_what_they_are() -> None:
         nn.Conv2d(8, 8, 5, groups=8),
         frozen,
     ]
-    assert with_exact_gradients(others) == 0
+    assert with_quick_gradients(others) == 0
     assert all("forward" not in vars(conv) for conv in others)

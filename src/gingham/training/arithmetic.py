@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gingham.errors import UserError
 from gingham.models.network import Network
-from gingham.training.depthwise import with_exact_gradients
+from gingham.training.depthwise import with_quick_gradients
 from gingham.training.options import Matmul, Precision, TrainOptions
 
 __all__ = ["Arithmetic", "check_arithmetic", "has_bf16", "next_scale", "shape_network", "unscale"]
@@ -154,7 +154,7 @@ def shape_network(network: Network, trained: nn.Module, options: TrainOptions) -
         backbone.checkpoint_gradients()
     on_processor = next(backbone.parameters()).device.type == "cpu"
     if options.precision == "bf16" and on_processor and not options.compile:
-        with_exact_gradients(backbone.modules())
+        with_quick_gradients(backbone.modules())
     if options.compile:
         # In place: the names of the weights stay.
         trained.compile()
