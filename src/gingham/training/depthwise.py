@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from timm.layers.padding import pad_same
 from torch import Tensor, nn
 from torch.autograd import Function
@@ -41,19 +41,18 @@ def with_quick_gradients(modules: Iterable[nn.Module]) -> int:
 
 def _is_slow(conv: nn.Conv2d) -> bool:
     depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
-    plain = conv.padding_mode == "zeros" and not isinstance(conv.padding, str) and conv.bias is None
-    plain = (
-        plain and set(conv.dilation) == {1} and all(p < k for p, k in zip(conv.padding, conv.kernel_size, strict=True))
-    )
-    trained = conv.weight.requires_grad
-    return depthwise and plain and trained and (max(conv.kernel_size) > 3 or max(conv.stride) > 1)
+    if not depthwise or isinstance(conv.padding, str) or conv.padding_mode != "zeros" or conv.bias is not None:
+        return False
+    inside = all(int(p) < k for p, k in zip(conv.padding, conv.kernel_size, strict=True))
+    plain = inside and set(conv.dilation) == {1} and conv.weight.requires_grad
+    return plain and (max(conv.kernel_size) > 3 or max(conv.stride) > 1)
 
 
 def _forward(conv: nn.Conv2d, original: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     if not (torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()):
         return original(x)
     if isinstance(conv, Conv2dSame):
-        x = pad_same(x, conv.kernel_size, conv.stride, conv.dilation)
+        x = pad_same(x, list(conv.kernel_size), list(conv.stride), list(conv.dilation))
         padding: Any = (0, 0)
     else:
         padding = conv.padding
