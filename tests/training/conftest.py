@@ -56,11 +56,14 @@ def tiny() -> Callable[..., Recipe]:
 
     def build(*changes: str) -> Recipe:
         other = any(change.startswith("model.head=") and change != "model.head=query2label" for change in changes)
+        cached = ["features.runtime=torch"] if "features.cache=true" in changes else []
         head = [] if other else ["model.query2label.width=32", "model.query2label.ffn=64"]
         base = [
             "model.backbone=test_vit",
             "model.weights=none",
             *head,
+            *cached,
+            "train.precision=fp32",
             "preprocess.size=64",
             "augment.resize=72",
             "train.epochs=2",

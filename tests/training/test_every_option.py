@@ -89,6 +89,7 @@ _MODEL = {
     "model.attention_pool.dropout": _Case("0.3", _POOL),
     "model.linear.dropout": _Case("0.5", ("model.head=linear",)),
     "features.cache": _Case("true", ("model.frozen=true",)),
+    "features.runtime": _Case("openvino", _CACHED),
     "features.views": _Case("2", _CACHED),
     "features.view_seed": _Case("1", _CACHED),
     "loss.name": _Case("focal"),
@@ -144,7 +145,7 @@ def _made_of(photos: Path, recipe: Recipe, out: Path) -> dict[str, Any]:
         "branches": [item.drop_prob for item in modules if isinstance(item, DropPath)],
         "heads": [item.num_heads for item in modules if isinstance(item, nn.MultiheadAttention)],
         "batchnorm": [item.training for item in modules if isinstance(item, nn.BatchNorm2d)],
-        "optimizer": [made.optimizer.optimizer.__class__.__name__, made.optimizer.defaults],
+        "optimizer": [made.optimizer.__class__.__name__, made.optimizer.defaults],
         "rates": [learning_rate_at(step, fit.total_steps, recipe.train) for step in range(fit.total_steps)],
         "inputs": [_digest(made.inputs.train(epoch, np.arange(6))) for epoch in range(3)],
         "val": _digest(made.inputs.val(np.arange(3))),
@@ -298,6 +299,10 @@ def test_every_field_is_tested() -> None:
         "train.workers",
         "train.accumulation",
         "train.precision",
+        "train.matmul",  # tests/training/test_arithmetic.py, and so the next three
+        "train.channels_last",
+        "train.checkpointing",
+        "train.compile",
         "train.clip_norm",
         "train.keep_checkpoints",
         "train.choose",  # tests/training/test_choose.py

@@ -9,15 +9,19 @@ import torch
 from gingham.data.prefetch import prefetch
 from gingham.data.preprocess import Preprocess
 from gingham.data.table import LabelTable
+from gingham.inference.extract import extractor
 from gingham.inference.features import FeatureCache, FeatureStore
 from gingham.models.network import Network
 from gingham.progress import Reporter
 from gingham.storage import sha256_bytes, sha256_unchanged
 
-__all__ = ["backbone_features", "box_of", "content_hashes", "content_keys"]
+__all__ = ["backbone_features", "box_of", "content_hashes", "content_keys", "means_of"]
 
 _BATCH = 8
 """Images in one pass of the backbone: few enough for their activations to stay near the processor."""
+
+_MEANS = 64
+"""Rows whose tokens are averaged at once."""
 
 
 def backbone_features(
@@ -30,6 +34,8 @@ def backbone_features(
     workers: int,
     device: torch.device,
     reporter: Reporter,
+    runtime: str = "torch",
+    means: bool = False,
 ) -> FeatureStore:
     """Find or compute the backbone's tokens of many inputs, up to where its last stages are trained, if they are.
 
@@ -42,24 +48,56 @@ def backbone_features(
         workers: decoding threads.
         device: where the network is.
         reporter: shows progress.
+        runtime: what computes them, see `extractor`.
+        means: give the mean over each image's tokens, float32 `[1, D]`, in memory. It is computed from the cached
+            tokens once and kept beside them; where it is there, the tokens are not looked at any more.
 
     Raises:
         ImageError: an image cannot be read.
-        UserError: the features do not fit the cache's limit.
+        UserError: the features do not fit the cache's limit, or the runtime refuses.
         MachineError: the disk refuses.
     """
 
-    def compute(positions: Sequence[int]) -> Iterator[npt.NDArray[np.float16]]:
+    def compute(positions: Sequence[int]) -> Iterator[npt.NDArray[np.float32]]:
+        extract = extractor(network, runtime, device)
         chunks = [positions[start : start + _BATCH] for start in range(0, len(positions), _BATCH)]
-        load = prefetch(chunks, lambda chunk: np.stack([pixels(item) for item in chunk]), workers=workers, depth=8)
-        with torch.inference_mode():
-            for batch in load:
-                yield network.features(torch.from_numpy(batch).to(device)).half().cpu().numpy()
+        for batch in prefetch(
+            chunks, lambda chunk: np.stack([pixels(item) for item in chunk]), workers=workers, depth=8
+        ):
+            yield extract(batch)
 
     shape, _, where = network.backbone.kept
-    place = f"{space} {where}" if where else space
-    cache = FeatureCache(f"{place} {shape[0]}x{shape[1]} float16", shape, limit_gb=limit_gb)
-    return cache.open([sha256_bytes(key.encode()) for key in keys], compute, reporter=reporter)
+    # Rows of one runtime are never found where those of another are looked for: they differ in the last bits.
+    place = " ".join(filter(None, [space, where, "" if runtime == "torch" else f"by {runtime}"]))
+    name = f"{place} {shape[0]}x{shape[1]} float16"
+    cache = FeatureCache(name, shape, limit_gb=limit_gb)
+    hashed = [sha256_bytes(key.encode()) for key in keys]
+    if not means:
+        return cache.open(hashed, compute, reporter=reporter)
+
+    def average(positions: Sequence[int]) -> Iterator[npt.NDArray[np.float32]]:
+        own = list(positions)
+        tokens = cache.open(
+            [hashed[position] for position in own],
+            lambda some: compute([own[position] for position in some]),
+            reporter=reporter,
+        )
+        yield from _means(tokens)
+
+    averages = FeatureCache(f"mean of {name}", (1, shape[1]), limit_gb=limit_gb, dtype=np.float32)
+    return averages.open(hashed, average, reporter=reporter, description="means of features").in_memory()
+
+
+def means_of(store: FeatureStore) -> FeatureStore:
+    """The mean over the tokens of each row, float32 `[1, D]`, in memory."""
+    data = np.concatenate(list(_means(store)))
+    return FeatureStore((data,), np.stack([np.zeros(len(data), np.int64), np.arange(len(data))], axis=1))
+
+
+def _means(store: FeatureStore) -> Iterator[npt.NDArray[np.float32]]:
+    for start in range(0, len(store), _MEANS):
+        tokens = store.gather(np.arange(start, min(start + _MEANS, len(store))))
+        yield torch.from_numpy(tokens).float().mean(dim=1, keepdim=True).numpy()
 
 
 def content_hashes(table: LabelTable, workers: int) -> list[str]:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ __all__ = ["FeatureCache", "FeatureOptions", "FeatureStore"]
 
 _SHARD_ROWS = 512
 
-Half = npt.NDArray[np.float16]
+Floats = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
 
 class FeatureOptions(Options):
@@ -35,12 +35,16 @@ class FeatureOptions(Options):
     Attributes:
         cache: keep the features of a frozen backbone on disk and train the head on them.
         views: augmented views made of each training image; every epoch uses one of them, drawn by (seed, epoch, index).
+        runtime: what computes them: `torch`, `openvino` (float32 too, about four times as fast on a processor; needs
+            `pip install 'gingham[openvino]'`), or `auto`: openvino where it is installed and there is no GPU. In the
+            run's recipe `auto` is replaced. Features of one runtime are not used in place of another's.
         view_seed: of the views; separate from the training seed, so that runs with several seeds share them.
         limit_gb: size that the whole cache may reach, in 10^9 bytes; the shards used longest ago make room, but
             never those in use.
     """
 
     cache: bool = False
+    runtime: Literal["auto", "torch", "openvino"] = "torch"
     views: int = Field(default=4, ge=1)
     view_seed: int = Field(default=0, ge=0)
     limit_gb: float = Field(default=50.0, gt=0)
@@ -51,21 +55,36 @@ class FeatureStore:
     """Features of a list of rows, memory-mapped.
 
     Attributes:
-        shards: float16 arrays `[n, N, D]`.
+        shards: float16 or float32 arrays `[n, N, D]`.
         where: int64 `[R, 2]`: shard and position of each row.
         lease: keeps the shards from being dropped as long as this store lives.
     """
 
-    shards: tuple[Half, ...]
+    shards: tuple[Floats, ...]
     where: npt.NDArray[np.int64]
     lease: Lease | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.where)
 
-    def gather(self, rows: npt.NDArray[np.int64]) -> Half:
-        """Copy rows into one array `[len(rows), N, D]`."""
-        return np.stack([self.shards[shard][position] for shard, position in self.where[rows]])
+    def gather(self, rows: npt.NDArray[np.int64]) -> Floats:
+        """Copy rows into one array `[len(rows), N, D]`, reading each shard once and in its order."""
+        shards, positions = self.where[rows].T
+        if len(self.shards) == 1:
+            only: Floats = self.shards[0][positions]
+            return only
+        order = np.lexsort((positions, shards))
+        gathered = np.empty((len(rows), *self.shards[0].shape[1:]), dtype=self.shards[0].dtype)
+        for part in np.split(order, np.flatnonzero(np.diff(shards[order])) + 1):
+            if len(part):
+                gathered[part] = self.shards[shards[part[0]]][positions[part]]
+        return gathered
+
+    def in_memory(self) -> "FeatureStore":
+        """The same rows, copied out of the files into memory, in their order."""
+        everything = self.gather(np.arange(len(self)))
+        where = np.stack([np.zeros(len(self), dtype=np.int64), np.arange(len(self))], axis=1)
+        return FeatureStore((everything,), where)
 
 
 class FeatureCache:
@@ -75,13 +94,23 @@ class FeatureCache:
         space: names the weights and everything else that rows do not (the folder's name is its hash).
         shape: `(N, D)` of one row.
         limit_gb: see `FeatureOptions`.
+        dtype: of the numbers that are kept.
         root: the cache's folder; default: `features` in the user's cache folder.
     """
 
-    def __init__(self, space: str, shape: tuple[int, int], *, limit_gb: float, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        space: str,
+        shape: tuple[int, int],
+        *,
+        limit_gb: float,
+        dtype: type[np.float16 | np.float32] = np.float16,
+        root: Path | None = None,
+    ) -> None:
         self.root = root or cache_directory() / "features"
         self.folder = self.root / sha256_bytes(space.encode())[:32]
         self.shape = shape
+        self.dtype = dtype
         self._space = space
         self._limit = int(limit_gb * 1e9)
 
@@ -145,7 +174,7 @@ class FeatureCache:
 
     @property
     def _row_bytes(self) -> int:
-        return self.shape[0] * self.shape[1] * 2
+        return self.shape[0] * self.shape[1] * np.dtype(self.dtype).itemsize
 
     def _index(self) -> dict[str, tuple[str, int]]:
         """Key -> shard and position, of all whole shards."""
@@ -211,11 +240,13 @@ class FeatureCache:
 
     def _write_shard(self, stem: str, keys: Sequence[str], rows: Sequence[npt.NDArray[Any]]) -> None:
         with np.errstate(over="ignore"):
-            data = np.stack(rows).astype(np.float16)
+            data = np.stack(rows).astype(self.dtype)
         if data.shape[1:] != self.shape:
             raise ValueError(f"features: rows have shape {data.shape[1:]}, expected {self.shape}")
         if not np.isfinite(data).all():
-            raise UserError("features: the backbone gave values beyond float16's range; set features.cache=false")
+            raise UserError(
+                f"features: the backbone gave values beyond {np.dtype(self.dtype)}'s range; set features.cache=false"
+            )
         with atomic_file(self.folder / f"{stem}.npy") as stream:
             np.lib.format.write_array(stream, data, allow_pickle=False)
         # The list of keys comes last: a shard without it does not exist.

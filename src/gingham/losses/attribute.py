@@ -63,6 +63,7 @@ class AttributeLoss(nn.Module):
     weights: Tensor
     counts: Tensor
     importance: Tensor
+    column_owner: Tensor
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class AttributeLoss(nn.Module):
             ("weights", weights),
             ("counts", rare_as_the_rarest(counts, schema, dtype=dtype)),
             ("importance", attribute_weights(options.attribute_weights, schema, dtype=dtype)),
+            ("column_owner", torch.repeat_interleave(torch.arange(len(schema)), torch.tensor(schema.sizes))),
         ):
             self.register_buffer(name, tensor, persistent=False)
         learned = options.attribute_weights == "learned"
@@ -137,13 +139,13 @@ class AttributeLoss(nn.Module):
 
     def _labelled(self, values: Tensor, mask: Tensor) -> Tensor:
         """The values `[B, ΣC]`, with 0 for every attribute that is not labelled."""
-        sizes = torch.tensor(self.schema.sizes, device=mask.device)
-        labelled = (mask != 0).repeat_interleave(sizes, dim=1, output_size=self.schema.total)
-        return torch.where(labelled, values, torch.zeros_like(values))
+        labelled = (mask != 0).index_select(1, self.column_owner.to(mask.device))
+        return torch.where(labelled, values, 0.0)
 
     def _by_attribute(self, values: Tensor, mask: Tensor, epoch: int) -> Tensor:
         """`Σ_n m_nk Σ_c w_c v_nkc`: values `[B, ΣC]` and mask `[B, K]` to `[K]`, with the weights of an epoch."""
         deferred = self.options.deferred_from is not None and epoch + 1 < self.options.deferred_from
         weighted = values if deferred else values * self.weights.to(values.dtype)
-        per_image = torch.stack([weighted[:, part].sum(dim=1) for part in self.schema.slices], dim=1)
+        parts = torch.split_with_sizes(weighted, self.schema.sizes, dim=1)
+        per_image = torch.stack([part.sum(dim=1) for part in parts], dim=1)
         return (per_image * mask).sum(dim=0)

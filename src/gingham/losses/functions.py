@@ -27,8 +27,8 @@ def cross_entropy(logits: Tensor, schema: AttributeSchema, options: "LossOptions
     Returns:
         `[B, ΣC]`.
     """
-    precise = _precise(logits)
-    return torch.cat([-functional.log_softmax(precise[:, part], dim=1) for part in schema.slices], dim=1)
+    parts = torch.split_with_sizes(_precise(logits), schema.sizes, dim=1)
+    return -torch.cat([functional.log_softmax(part, dim=1) for part in parts], dim=1)
 
 
 def focal(logits: Tensor, schema: AttributeSchema, options: "LossOptions", counts: Tensor) -> Tensor:

@@ -84,6 +84,7 @@ class Backbone(nn.Module):
         self._first: Steps = ()
         self._rest: Steps = ()
         self._rest_takes_maps = True
+        self._recomputes = False
         height, width = self.image_size
         refusal = f"model.backbone: '{self.name}' does not take {height}x{width} images ({{}}); choose another size"
         self.width, self.grid = self._map_of(self._dry_run(model, refusal))
@@ -119,7 +120,29 @@ class Backbone(nn.Module):
             features = tokens.reshape(tokens.shape[0], *self.kept.grid, tokens.shape[2])
             # A view: "channels last" is the layout in which convolutions are fastest on a processor.
             features = features if self.channels_last else features.permute(0, 3, 1, 2)
-        return self._cells(run_steps(self.model, self._rest, features))
+        return self._cells(
+            run_steps(self.model, self._rest, features, recompute=self._recomputes and torch.is_grad_enabled())
+        )
+
+    def checkpoint_gradients(self) -> None:
+        """While training, keep the activations between the trained blocks only, and compute those inside again.
+
+        Gradients stay what they are, to the bit where the computation is (Chen et al. 2016, arXiv:1604.06174).
+
+        Raises:
+            RecipeError: the model cannot.
+        """
+        if self._rest:
+            self._recomputes = True
+            return
+        model: Any = self.model
+        refusal = f"train.checkpointing: '{self.name}' cannot compute its activations again; set it to false"
+        if not hasattr(model, "set_grad_checkpointing"):
+            raise RecipeError(refusal)
+        try:
+            model.set_grad_checkpointing(True)
+        except (AssertionError, NotImplementedError) as failure:
+            raise RecipeError(refusal) from failure
 
     def train(self, mode: bool = True) -> "Backbone":
         """Set train mode, but for what is to stay in eval mode: all that is frozen, and BatchNorm if so asked."""

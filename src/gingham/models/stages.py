@@ -9,6 +9,7 @@ from timm.models.resnet import ResNet
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from gingham.errors import RecipeError
 
@@ -69,10 +70,18 @@ def split_stages(model: nn.Module, last: int, name: str) -> tuple[Steps, Steps]:
     return _joined(steps[:-last]), _joined(steps[-last:])
 
 
-def run_steps(model: nn.Module, steps: Steps, x: Tensor) -> Tensor:
-    """Apply submodules of a model one after the other."""
+def run_steps(model: nn.Module, steps: Steps, x: Tensor, *, recompute: bool = False) -> Tensor:
+    """Apply submodules of a model one after the other.
+
+    Args:
+        model: that they are parts of.
+        steps: their names.
+        x: of the first one.
+        recompute: keep only what goes from one to the next, and compute what is inside again for the gradient.
+    """
     for step in steps:
-        x = attrgetter(step)(model)(x)
+        module = attrgetter(step)(model)
+        x = checkpoint(module, x, use_reentrant=False) if recompute else module(x)
     return x
 
 

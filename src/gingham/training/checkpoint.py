@@ -57,6 +57,8 @@ class TrainingState:
         loss_sum: sum of the losses of this epoch's steps so far.
         matrices: confusion matrices of this epoch's training images so far, one an attribute.
         seconds: time that this epoch took so far, in earlier processes.
+        loss_scale: of fp16 training, and
+        steady_steps: steps since it changed; see `arithmetic.LossScale`.
     """
 
     epoch: int = 0
@@ -66,6 +68,8 @@ class TrainingState:
     loss_sum: float = 0.0
     matrices: list[npt.NDArray[np.int64]] = field(default_factory=list)
     seconds: float = 0.0
+    loss_scale: float = 2.0**16
+    steady_steps: int = 0
 
     def next_epoch(self) -> None:
         """Begin the next epoch: its sums start at zero."""
@@ -89,6 +93,9 @@ class _StateFile(BaseModel):
     loss_sum: float
     matrices: list[list[list[_Count]]]
     seconds: float
+    # Absent before there was fp16.
+    loss_scale: float = 2.0**16
+    steady_steps: _Count = 0
 
 
 def optimizer_tensors(parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -101,10 +108,11 @@ def optimizer_tensors(parameters: Mapping[str, nn.Parameter], optimizer: torch.o
     return tensors
 
 
+@torch.no_grad()
 def restore_optimizer(
     parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put named tensors of `optimizer_tensors` back, on the device and in the precision of each parameter."""
+    """Put named tensors of `optimizer_tensors` back, on the device, in precision and layout of each parameter."""
     positions = {
         id(parameter): index
         for index, parameter in enumerate(item for group in optimizer.param_groups for item in group["params"])
@@ -112,7 +120,11 @@ def restore_optimizer(
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         parameter, _, key = name.rpartition(":")
-        state.setdefault(positions[id(parameters[parameter])], {})[key] = tensor
+        own = parameters[parameter]
+        # A fused optimiser goes through memory, not through indices: what it keeps must lie as the weights do.
+        if tensor.shape == own.shape:
+            tensor = torch.empty_like(own, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
+        state.setdefault(positions[id(own)], {})[key] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -218,6 +230,8 @@ def load_checkpoint(
         loss_sum=read.loss_sum,
         matrices=matrices,
         seconds=read.seconds,
+        loss_scale=read.loss_scale,
+        steady_steps=read.steady_steps,
     )
     weights, optimizer, generators = (load_tensors(path / f"{name}.safetensors") for name in _TENSORS)
     return state, weights, optimizer, generators

@@ -13,7 +13,6 @@ from gingham.data.test_time import check_test_time
 from gingham.errors import DataError, UserError
 from gingham.losses.options import LossOptions
 from gingham.losses.weights import attribute_weights, class_weights
-from gingham.models.hub import is_hub
 from gingham.models.network import Network
 from gingham.options import Options
 from gingham.progress import Reporter
@@ -89,6 +88,7 @@ def _check_backbone(recipe: Recipe) -> None:
         ("train.backbone_rate", recipe.train.backbone_rate, 1),
         ("train.layer_decay", recipe.train.layer_decay, 1),
         ("model.stochastic_depth", recipe.model.stochastic_depth, 0),
+        ("train.checkpointing", recipe.train.checkpointing, False),
     ):
         if value != idle:
             raise UserError(
@@ -167,9 +167,7 @@ def check_labels(train_table: LabelTable, val_table: LabelTable, reporter: Repor
 
 def require_same_recipe(out: Path, own: Recipe, recipe: Recipe | None) -> None:
     """Check that what goes on in `out` goes on with its own recipe. Raises `UserError` if another one is given."""
-    if recipe is not None and recipe.model.weights == "hub" and is_hub(own.model.weights):
-        recipe = recipe.with_weights(own.model.weights)
-    if recipe is not None and recipe != own:
+    if recipe is not None and (recipe := recipe.with_choices_of(own)) != own:
         raise UserError(f"{out}: a run goes on with its own recipe, but {first_difference(own, recipe)}")
 
 

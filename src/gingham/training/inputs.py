@@ -41,7 +41,12 @@ class Inputs(Protocol):
 
     Attributes:
         grid: rows and columns of an input: of pixels, or of tokens.
+        at_hand: whether they lie in memory, so that threads that work ahead would cost more than they save.
     """
+
+    @property
+    def at_hand(self) -> bool:
+        """See the class."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -85,6 +90,7 @@ class PixelInputs:
         self._preprocess, self._augment, self._seed, self._max_pixels = preprocess, augment, seed, max_pixels
         self._numbers = range(len(train)) if numbers is None else numbers
         self.grid = (preprocess.size, preprocess.size)
+        self.at_hand = False
 
     def train(self, epoch: int, indices: Indices) -> Tensor:
         """See `Inputs`. Raises `ImageError` for an unreadable image."""
@@ -114,7 +120,7 @@ class PixelInputs:
 
 
 class CachedInputs:
-    """Reads features from the cache: float32 `[b, N, D]`.
+    """Reads features from the cache: float32 `[b, N, D]`, or `[b, 1, D]` of means.
 
     Args:
         store: the views of the training images, view by view, and then the validation images.
@@ -127,15 +133,27 @@ class CachedInputs:
     def __init__(self, store: FeatureStore, train: int, *, views: int, seed: int, grid: tuple[int, int]) -> None:
         self._store, self._train, self._views, self._seed = store, train, views, seed
         self.grid = grid
+        self.at_hand = all(not isinstance(shard, np.memmap) for shard in store.shards)
+        self._drawn: tuple[int, Indices] = (-1, np.empty(0, dtype=np.int64))
 
     def train(self, epoch: int, indices: Indices) -> Tensor:
         """See `Inputs`."""
-        chosen = [int(rng_for(self._seed, epoch, index).integers(self._views)) for index in indices.tolist()]
-        return self._gather(np.array(chosen, dtype=np.int64) * self._train + indices % self._train)
+        return self._gather(self._chosen(epoch, indices) * self._train + indices % self._train)
 
     def val(self, indices: Indices) -> Tensor:
         """See `Inputs`."""
         return self._gather(self._views * self._train + indices)
+
+    def _chosen(self, epoch: int, indices: Indices) -> Indices:
+        """The view that each index sees in an epoch: number `index` of one stream for each (seed, epoch)."""
+        known, views = self._drawn
+        longest = int(indices.max(initial=0)) + 1
+        if known != epoch or len(views) < longest:
+            # The beginning of a longer draw is the shorter one.
+            size = max(longest, self._train)
+            views = rng_for(self._seed, epoch, 0).integers(self._views, size=size, dtype=np.int64)
+            self._drawn = epoch, views
+        return views[indices]
 
     def _gather(self, rows: Indices) -> Tensor:
         return torch.from_numpy(self._store.gather(rows)).float()
@@ -183,6 +201,7 @@ def cached_inputs(
     device: torch.device,
     reporter: Reporter,
     max_pixels: int = MAX_PIXELS,
+    means: bool = False,
 ) -> CachedInputs:
     """Find or compute the features of all views of the training images and of the validation images.
 
@@ -199,6 +218,7 @@ def cached_inputs(
         device: where the network is.
         reporter: shows progress.
         max_pixels: larger images are refused; one whose features are there already needs no decoding.
+        means: of the tokens of each image, for a head that looks at nothing else.
 
     Raises:
         ImageError: an image cannot be read.
@@ -240,8 +260,11 @@ def cached_inputs(
         workers=workers,
         device=device,
         reporter=reporter,
+        runtime=options.runtime,
+        means=means,
     )
-    return CachedInputs(store, len(train), views=views, seed=seed, grid=network.backbone.kept.grid)
+    grid = (1, 1) if means else network.backbone.kept.grid
+    return CachedInputs(store, len(train), views=views, seed=seed, grid=grid)
 
 
 def cached_views(
@@ -256,6 +279,7 @@ def cached_views(
     device: torch.device,
     reporter: Reporter,
     max_pixels: int = MAX_PIXELS,
+    means: bool = False,
 ) -> tuple[FeatureStore, list[int]]:
     """Find or compute the features of all evaluation views of images, in the order of `evaluation_views`.
 
@@ -291,6 +315,15 @@ def cached_views(
         return np.ascontiguousarray(page[:, ::-1]) if mirrored else page
 
     store = backbone_features(
-        network, space, keys, pixels, limit_gb=options.limit_gb, workers=workers, device=device, reporter=reporter
+        network,
+        space,
+        keys,
+        pixels,
+        limit_gb=options.limit_gb,
+        workers=workers,
+        device=device,
+        reporter=reporter,
+        runtime=options.runtime,
+        means=means,
     )
     return store, counts

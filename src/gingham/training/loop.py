@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from functools import cached_property
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,9 @@ from gingham.errors import DataError
 from gingham.evaluation.metrics import Metrics, confusion_matrices
 from gingham.losses import AttributeLoss, soft_targets
 from gingham.progress import Reporter
+from gingham.training.arithmetic import Arithmetic, next_scale, unscale
 from gingham.training.checkpoint import TrainingState
+from gingham.training.counts import Counter
 from gingham.training.ema import WeightAverage
 from gingham.training.history import Epoch, best_epoch, epochs_without_better
 from gingham.training.inputs import Inputs
@@ -42,10 +45,10 @@ _WAY_OUT = (
 
 
 class _Step(NamedTuple):
-    """What one optimiser step gave, over all processes: loss, confusion matrices, whether somebody asked to stop."""
+    """What one optimiser step gave, over all processes: loss, `Counter.count`, whether somebody asked to stop."""
 
     loss: float
-    matrices: list[npt.NDArray[np.int64]]
+    counts: npt.NDArray[np.int64]
     stop: bool
 
 
@@ -64,7 +67,8 @@ class Fit:
         factors: `[N]`, how often each training image comes in an epoch.
         options: of the recipe.
         mix: of the recipe.
-        accelerator: devices, precision and processes.
+        accelerator: devices and processes.
+        arithmetic: precision.
         save: writes a checkpoint of a state.
         on_epoch: called after each epoch with the history so far.
         stop_asked: whether the run shall end after the current step, or batch of the validation.
@@ -82,6 +86,7 @@ class Fit:
     options: TrainOptions
     mix: MixOptions
     accelerator: Accelerator
+    arithmetic: Arithmetic
     save: Callable[[TrainingState], None]
     on_epoch: Callable[[TrainingState], None]
     stop_asked: Callable[[], bool]
@@ -122,6 +127,10 @@ class Fit:
             Stopped: `stop_asked`; a checkpoint was saved.
             DataError: a loss or gradient is not finite; names the images. Nothing of that step is kept.
         """
+        with self.arithmetic.in_force():
+            self._run(state)
+
+    def _run(self, state: TrainingState) -> None:
         while not self.is_over(state):
             with self.reporter.bar(f"epoch {state.epoch + 1}/{self.options.epochs}", self.steps_per_epoch) as bar:
                 bar.advance(state.step_in_epoch)
@@ -136,6 +145,8 @@ class Fit:
 
     def _agree_to_stop(self) -> bool:
         """Whether any process was asked to stop: one may get a signal that the others don't."""
+        if self.accelerator.num_processes == 1:
+            return self.stop_asked()
         asked = torch.tensor(float(self.stop_asked()), device=self.accelerator.device)
         return bool(self.accelerator.reduce(asked, reduction="sum"))
 
@@ -145,8 +156,9 @@ class Fit:
 
     def _epoch(self, state: TrainingState, advance: Callable[[int, str], None]) -> None:
         schema = self.train_table.schema
-        if not state.matrices:
-            state.matrices = [np.zeros((size, size), dtype=np.int64) for size in schema.sizes]
+        counts = np.zeros(self._counter.size, dtype=np.int64)
+        if state.matrices:
+            counts += np.concatenate([matrix.ravel() for matrix in state.matrices])
         started = time.monotonic() - state.seconds
         order = self.order(state.epoch)
         remaining = range(
@@ -158,7 +170,7 @@ class Fit:
         ]
         epoch = state.epoch
         loaded = prefetch(
-            parts, lambda part: self._load(epoch, *part), workers=self.options.workers, depth=2 * self.options.workers
+            parts, lambda part: self._load(epoch, *part), workers=self._workers, depth=2 * self.options.workers
         )
         self.module.train()
         best = best_epoch(state.history) if self.options.choose == "best" else None
@@ -168,12 +180,14 @@ class Fit:
             state.step += 1
             state.step_in_epoch += 1
             state.loss_sum += done.loss
-            state.matrices = [old + new for old, new in zip(state.matrices, done.matrices, strict=True)]
+            counts += done.counts
             state.seconds = time.monotonic() - started
             advance(1, f"loss {done.loss:.3f} {note}")
             if done.stop:
                 loaded.close()
+                state.matrices = self._counter.matrices(counts)
                 self._save_and_stop(state)
+        state.matrices = self._counter.matrices(counts)
         train = Metrics.from_confusions(state.matrices, schema, n=len(order))
         with self.average.in_force() if self.average else nullcontext():
             validated = self.validate(state.epoch)
@@ -183,7 +197,7 @@ class Fit:
         if not np.isfinite(val_loss):
             names = _named(self.val_table, np.arange(len(val_logits)), _not_finite(val_logits))
             raise DataError(f"epoch {state.epoch + 1}: loss {val_loss} on the validation split {names}: {_WAY_OUT}")
-        confusions = confusion_matrices(self.val_table.targets, _best_classes(val_logits, self.val_table), schema)
+        confusions = confusion_matrices(self.val_table.targets, self._counter.best(val_logits), schema)
         val = Metrics.from_confusions(confusions, schema, n=len(self.val_table))
         state.history.append(
             Epoch(
@@ -204,10 +218,30 @@ class Fit:
     def _rate(self, step: int) -> float:
         return learning_rate_at(step, self.total_steps, self.options)
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        # Not the accelerator's: that is one setting for the whole process, this is one for each run.
-        bf16 = self.options.precision == "bf16"
-        return torch.autocast(self.accelerator.device.type, dtype=torch.bfloat16, enabled=bf16)
+    @property
+    def _workers(self) -> int:
+        return 0 if self.inputs.at_hand else self.options.workers
+
+    @cached_property
+    def _counter(self) -> Counter:
+        return Counter(self.train_table.schema)
+
+    @cached_property
+    def _labels(self) -> tuple[Tensor, Tensor]:
+        """Soft targets and mask of the whole training table: checked once, not in every step."""
+        targets = torch.from_numpy(self.train_table.targets).to(self.accelerator.device)
+        return soft_targets(targets, self.train_table.schema)
+
+    def _summed(self, numbers: Tensor) -> Tensor:
+        """Their sum over the processes."""
+        if self.accelerator.num_processes == 1:
+            return numbers
+        summed: Tensor = self.accelerator.reduce(numbers, reduction="sum")
+        return summed
+
+    @cached_property
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.module.parameters() if parameter.requires_grad]
 
     def _share(self, batch: Indices) -> list[Indices]:
         """This process's micro-batches, as positions in the global batch."""
@@ -229,56 +263,59 @@ class Fit:
         """One optimiser step on a global batch; what it returns is the same in all processes."""
         schema, device = self.train_table.schema, self.accelerator.device
         rows = batch % len(self.train_table)
-        targets = self.train_table.targets[rows]
+        counted, places = self.train_table.targets[rows], torch.from_numpy(rows).to(device)
         # Every process knows the labels of the whole batch, so the global denominators need no communication.
-        soft, mask = soft_targets(torch.from_numpy(targets).to(device), schema)
-        counted = targets
+        soft, mask = (labels[places] for labels in self._labels)
         if mixing := self._mixing(state.step, batch):
             soft, mask = mixed_targets(mixing, soft, mask, schema)
             counted = counted[mixing.dominant]
         denominators = self.loss.denominators(soft, mask, state.epoch)
         exact = torch.float32 if device.type == "mps" else torch.float64
         total = torch.zeros((), dtype=exact, device=device)
-        hits = torch.zeros(sum(size * size for size in schema.sizes), dtype=exact, device=device)
+        hits = np.zeros(self._counter.size, dtype=np.int64)
         broken = np.zeros(len(batch))
+        scale = state.loss_scale if self.arithmetic.scales else 1.0
         for number, (part, inputs) in enumerate(parts):
-            here = torch.from_numpy(part).to(device)
-            labels = (soft[here], mask[here]) if len(part) else (torch.zeros_like(soft[:1]), torch.zeros_like(mask[:1]))
+            labels = soft, mask
+            if len(part) < len(batch):
+                here = torch.from_numpy(part).to(device)
+                labels = (soft[here], mask[here]) if len(part) else (soft[:1] * 0, mask[:1] * 0)
             last = number == len(parts) - 1
             # Gradients of the processes are exchanged once a step, with the last micro-batch.
             with nullcontext() if last else self.accelerator.no_sync(self.module):
-                with self._precision():
-                    logits = self.module(inputs.to(device)).float()
+                with self.arithmetic.autocast():
+                    logits = self.module(inputs.to(device, non_blocking=True)).float()
                 loss = self.loss(logits, *labels, denominators, state.epoch).total
                 # Gradients are averaged over processes; the loss is a sum over them.
-                self.accelerator.backward(loss * self.accelerator.num_processes)
+                (loss * (self.accelerator.num_processes * scale)).backward()
             total += loss.detach().to(exact)
             if len(part):
                 outputs = logits.detach().cpu().numpy()
                 broken[part[_not_finite(outputs)]] = 1
-                predicted = _best_classes(outputs, self.train_table)
-                matrices = confusion_matrices(counted[part], predicted, schema)
-                hits += torch.from_numpy(np.concatenate([matrix.ravel() for matrix in matrices])).to(device)
+                hits += self._counter.count(counted[part], self._counter.best(outputs))
         # One process may get a signal that the others don't: they all stop after the same step.
-        flags = torch.tensor([self.stop_asked(), *broken], dtype=exact, device=device)
-        summed = self.accelerator.reduce(torch.cat([total[None], flags, hits]), reduction="sum").cpu().numpy()
+        flags = torch.from_numpy(np.concatenate([[self.stop_asked()], broken, hits])).to(device, exact)
+        summed = self._summed(torch.cat([total[None], flags])).cpu().numpy()
         value, stop, broken, counts = summed[0], summed[1], summed[2 : 2 + len(batch)], summed[2 + len(batch) :]
         self._exchange_gradients_of_the_loss()
+        unscale([*self._parameters, *self.loss.parameters()], scale)
         norm = self._gradient_norm()
-        if not np.isfinite(value) or not np.isfinite(norm):
+        finite = bool(np.isfinite(norm))
+        if self.arithmetic.scales:
+            state.loss_scale, state.steady_steps = next_scale(scale, state.steady_steps, finite=finite)
+        # A scaled gradient may be beyond fp16's range once in a while; without scale it is not.
+        if not np.isfinite(value) or not (finite or (self.arithmetic.scales and state.loss_scale >= 1)):
             raise DataError(
                 f"epoch {state.epoch + 1}, step {state.step + 1}: loss {value}, gradient norm {norm} in the batch "
                 f"{_named(self.train_table, rows, broken > 0)}: stopped before the step; {_WAY_OUT}"
             )
         set_learning_rate(self.optimizer, self._rate(state.step))
-        self.optimizer.step()
-        if self.average:
-            self.average.update(state.step)
+        if finite:
+            self.optimizer.step()
+            if self.average:
+                self.average.update(state.step)
         self.optimizer.zero_grad()
-        ends = np.cumsum([size * size for size in schema.sizes])[:-1]
-        flat = np.split(np.rint(counts).astype(np.int64), ends)
-        summed_matrices = [part.reshape(size, size) for part, size in zip(flat, schema.sizes, strict=True)]
-        return _Step(float(value), summed_matrices, bool(stop))
+        return _Step(float(value), np.rint(counts).astype(np.int64), bool(stop))
 
     def _exchange_gradients_of_the_loss(self) -> None:
         """Average them over the processes, as is done for the module, of which the loss is no part."""
@@ -288,7 +325,7 @@ class Fit:
     def _gradient_norm(self) -> float:
         """The norm of the whole gradient, which is then clipped if the recipe says so."""
         limit = self.options.clip_norm if self.options.clip_norm is not None else float("inf")
-        return float(torch.nn.utils.clip_grad_norm_(self.module.parameters(), limit))
+        return float(torch.nn.utils.clip_grad_norm_(self._parameters, limit, foreach=True))
 
     @torch.inference_mode()
     def validate(self, epoch: int) -> tuple[float, npt.NDArray[np.float32]] | None:
@@ -308,26 +345,22 @@ class Fit:
         loaded = prefetch(
             parts,
             lambda part: (part, self.inputs.val(part) if len(part) else None),
-            workers=self.options.workers,
+            workers=self._workers,
             depth=2 * self.options.workers,
         )
         for part, inputs in loaded:
             if inputs is not None:
-                with self._precision():
+                with self.arithmetic.autocast():
                     logits[torch.from_numpy(part).to(device)] = network(inputs.to(device)).float()
             if self._agree_to_stop():
                 loaded.close()
                 return None
         # Each row was filled by one process and is zero in the others.
-        logits = self.accelerator.reduce(logits, reduction="sum")
+        logits = self._summed(logits)
         soft, mask = soft_targets(torch.from_numpy(table.targets).to(device), schema)
         loss = self.loss(logits, soft, mask, self.loss.denominators(soft, mask, epoch), epoch).total
         self.module.train()
         return float(loss), logits.cpu().numpy()
-
-
-def _best_classes(logits: npt.NDArray[np.float32], table: LabelTable) -> npt.NDArray[np.int64]:
-    return np.stack([logits[:, part].argmax(axis=1) for part in table.schema.slices], axis=1)
 
 
 def _not_finite(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:

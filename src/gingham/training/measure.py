@@ -9,6 +9,7 @@ from gingham.inference.torch_runtime import TorchRuntime
 from gingham.predictions import Predictions, log_mean_probability
 from gingham.training.inputs import cached_views
 from gingham.training.parts import Parts
+from gingham.training.recipe import looks_at_means
 
 __all__ = ["FROM_FEATURES", "predict_validation"]
 
@@ -53,6 +54,7 @@ def _from_features(parts: Parts) -> Predictions:
         device=device,
         reporter=parts.reporter,
         max_pixels=recipe.data.max_pixels,
+        means=looks_at_means(recipe),
     )
     starts = range(0, len(store), _BATCH)
     batches = [np.arange(start, min(start + _BATCH, len(store)), dtype=np.int64) for start in starts]

@@ -6,10 +6,16 @@ from pydantic import Field
 
 from gingham.options import Options
 
-__all__ = ["Choose", "TrainOptions"]
+__all__ = ["Choose", "Matmul", "Precision", "TrainOptions"]
 
 Choose = Literal["best", "last"]
 """Which epoch becomes the model."""
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+"""What the network computes in while it is trained."""
+
+Matmul = Literal["highest", "high", "medium"]
+"""How exact float32 matrix products are, by PyTorch's names."""
 
 
 class TrainOptions(Options):
@@ -37,7 +43,13 @@ class TrainOptions(Options):
             no average.
         repeat_rare: share of the training images below which a class counts as rare: images of such classes come
             several times an epoch; null = each comes once.
-        precision: `fp32`, or `bf16` autocast with fp32 weights.
+        precision: `fp32`, or with fp32 weights `bf16`, or `fp16` with a scaled loss, on GPUs only; `auto` is bf16 where
+            the device has the unit, else fp32, and is replaced by that in the run's recipe.
+        matmul: of fp32 matrix products: `highest`, `high` (TF32 on GPUs), `medium` (bf16 where the device has the unit;
+            on other processors exact, and with oneDNN often faster).
+        channels_last: lay out images in memory pixel by pixel, which is faster for convolutions on GPUs.
+        checkpointing: keep fewer activations of the trained backbone and compute them again, to save memory.
+        compile: compile what is trained with `torch.compile`; takes minutes, and a compiler.
         workers: threads that decode and prepare images.
         keep_checkpoints: how many of the newest checkpoints stay (the chosen epoch's stays as well).
         choose: which epoch becomes the model: the `best` by validation mean class accuracy, or the `last`.
@@ -62,7 +74,11 @@ class TrainOptions(Options):
     clip_norm: float | None = Field(default=1.0, gt=0)
     ema: float | None = Field(default=None, gt=0, lt=1)
     repeat_rare: float | None = Field(default=None, gt=0, le=1)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
+    matmul: Matmul = "highest"
+    channels_last: bool = False
+    checkpointing: bool = False
+    compile: bool = False
     workers: int = Field(default=2, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
     choose: Choose = "best"

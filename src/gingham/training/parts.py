@@ -21,6 +21,8 @@ from gingham.models.network import Network, build_network
 from gingham.models.weights import input_statistics
 from gingham.progress import Reporter
 from gingham.storage import sha256_bytes
+from gingham.training.arithmetic import Arithmetic, check_arithmetic, shape_network
+from gingham.training.auto import settled
 from gingham.training.checks import (
     check_boxes,
     check_composition,
@@ -34,7 +36,7 @@ from gingham.training.groups import parameter_groups
 from gingham.training.inputs import FeatureNetwork, Inputs, PixelInputs, cached_inputs
 from gingham.training.intake import Intake, Rules, take_in
 from gingham.training.optim import build_optimizer
-from gingham.training.recipe import Recipe
+from gingham.training.recipe import Recipe, looks_at_means
 from gingham.training.repeats import Factors, epoch_size, repeat_factors
 from gingham.training.weights import changed_tensors, start_from
 
@@ -59,7 +61,8 @@ class Parts:
         inputs: what `module` is fed.
         space: names the backbone and its weights, for the feature cache.
         factors: `[N]`, how often each training image comes in an epoch.
-        accelerator: devices, precision and processes.
+        accelerator: devices and processes.
+        arithmetic: precision.
         intake: which images were left out.
         identity: what a resumed run must agree with.
         reporter: hears of progress; silent in all processes but the first.
@@ -79,6 +82,7 @@ class Parts:
     space: str
     factors: Factors
     accelerator: Accelerator
+    arithmetic: Arithmetic
     intake: Intake
     identity: Mapping[str, Any]
     reporter: Reporter
@@ -116,6 +120,9 @@ def prepare(
     )
     if not accelerator.is_main_process:
         reporter = Reporter()
+    recipe = settled(recipe, accelerator.device)
+    check_arithmetic(recipe.train, accelerator.device)
+    arithmetic = Arithmetic(recipe.train.precision, recipe.train.matmul, accelerator.device)
     labels = read_labels(data, recipe.data, reporter=reporter)
     check_loss(recipe.loss, labels.schema, reporter)
     table, intake = take_in(
@@ -146,6 +153,7 @@ def prepare(
     weights_hash = network.backbone.weights_hash()
     space = f"{recipe.model.backbone} {weights_hash}"
     trained: nn.Module = FeatureNetwork(network) if recipe.features.cache else network
+    shape_network(network, trained, recipe.train)
     loss = AttributeLoss(recipe.loss, table.schema, torch.from_numpy(train_table.counts())).to(accelerator.device)
     optimizer = build_optimizer(parameter_groups(trained, network.backbone, loss, recipe.train), recipe.train)
     if accelerator.is_main_process:
@@ -153,7 +161,8 @@ def prepare(
     inputs = _inputs(recipe, network, train_table, val_table, preprocess, accelerator.device, space, reporter)
     # Initialisation is the same in all processes; from here on their dropout differs.
     torch.manual_seed(recipe.train.seed * 1_000_003 + accelerator.process_index + 1)
-    module, optimizer = accelerator.prepare(trained, optimizer)
+    # The optimiser stays as it is: what the accelerator adds to it, it does anew in each step.
+    module = accelerator.prepare(trained)
     # Only now: the accelerator may move the weights to other memory.
     ema = recipe.train.ema
     average = WeightAverage(changed_tensors(trained, frozen=network.frozen_tensors()), ema) if ema else None
@@ -178,6 +187,7 @@ def prepare(
         space,
         factors,
         accelerator,
+        arithmetic,
         intake,
         identity,
         reporter,
@@ -232,6 +242,7 @@ def _inputs(
         seed=recipe.train.seed,
         workers=recipe.train.workers,
         max_pixels=recipe.data.max_pixels,
+        means=looks_at_means(recipe),
         device=device,
         reporter=reporter,
     )

@@ -15,6 +15,7 @@ from gingham.documents import parse_yaml
 from gingham.errors import RecipeError
 from gingham.inference.features import FeatureOptions
 from gingham.losses import LossOptions
+from gingham.models.hub import is_hub
 from gingham.models.options import ModelOptions
 from gingham.options import Options, load_yaml
 from gingham.storage import write_text
@@ -23,7 +24,7 @@ from gingham.training.members import MemberOptions
 from gingham.training.mix import MixOptions
 from gingham.training.options import TrainOptions
 
-__all__ = ["Recipe", "load_recipe"]
+__all__ = ["Recipe", "load_recipe", "looks_at_means"]
 
 
 _IN_FORCE_WITH: Mapping[str, tuple[str, Any]] = {
@@ -34,6 +35,7 @@ _IN_FORCE_WITH: Mapping[str, tuple[str, Any]] = {
     "model.query2label": ("model.head", "query2label"),
     "model.attention_pool": ("model.head", "attention_pool"),
     "model.linear": ("model.head", "linear"),
+    "features.runtime": ("features.cache", True),
     "features.views": ("features.cache", True),
     "features.view_seed": ("features.cache", True),
     "features.limit_gb": ("features.cache", True),
@@ -48,6 +50,10 @@ _IN_FORCE_WITH: Mapping[str, tuple[str, Any]] = {
 idle; somebody who sets it expects an effect."""
 
 _MIXES = "mix.mixup or mix.cutmix is more than 0"
+
+
+AUTOMATIC = (("train", "precision"), ("features", "runtime"))
+"""Block and field of what may be `auto`; see `training.auto`."""
 
 
 class Recipe(Options):
@@ -100,6 +106,18 @@ class Recipe(Options):
         """The same, with other `model.weights`."""
         return self.model_copy(update={"model": self.model.model_copy(update={"weights": weights})})
 
+    def with_choices_of(self, other: "Recipe") -> "Recipe":
+        """The same, with what another recipe has where this one leaves it to the machine (`hub`, `auto`)."""
+        recipe = self
+        if recipe.model.weights == "hub" and is_hub(other.model.weights):
+            recipe = recipe.with_weights(other.model.weights)
+        changes = {
+            block: getattr(recipe, block).model_copy(update={field: getattr(getattr(other, block), field)})
+            for block, field in AUTOMATIC
+            if getattr(getattr(recipe, block), field) == "auto"
+        }
+        return recipe.model_copy(update=changes)
+
     def write(self, path: Path) -> None:
         """Write the resolved recipe of a run. Raises `MachineError` when the disk refuses."""
         write_text(path, "# The complete recipe of this run, as resolved.\n" + self.to_yaml())
@@ -128,6 +146,16 @@ _IN_FORCE_IF: Mapping[str, tuple[str, Callable[[Recipe], bool]]] = {
     ),
 }
 """Likewise, field -> what else must be so, in words and as a test."""
+
+
+def looks_at_means(recipe: Recipe) -> bool:
+    """Whether the trained part of the network sees nothing of an image but the mean of its cached tokens.
+
+    So does a linear head that is trained alone. MixUp of tokens is MixUp of their means; CutMix is not.
+    """
+    model = recipe.model
+    alone = recipe.features.cache and model.frozen and not model.unfrozen_stages
+    return alone and model.head == "linear" and recipe.mix.cutmix == 0
 
 
 def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:

@@ -13,11 +13,13 @@ from gingham.evaluation.metrics import Metrics, evaluate
 from gingham.inference.card import model_card
 from gingham.inference.member import Member
 from gingham.inference.save import write_bundle
+from gingham.inference.torch_runtime import choose_device
 from gingham.models.hub import pinned
 from gingham.progress import Reporter
 from gingham.report.page import Photos
 from gingham.report.write import write_report
 from gingham.storage import write_json
+from gingham.training.auto import settled
 from gingham.training.checkpoint import (
     TrainingState,
     load_checkpoint,
@@ -95,6 +97,7 @@ def train(
     require_unused(out)
     # What `hub` stands for may change while the run goes on, or before it is resumed.
     recipe = recipe.with_weights(pinned(recipe.model.backbone, recipe.model.weights))
+    recipe = settled(recipe, choose_device(device), reporter=reporter)
     with lost_processes(), ExitStack() as held:
 
         def start(intake: Intake) -> None:
@@ -213,6 +216,7 @@ class _Run:
             options=parts.recipe.train,
             mix=parts.recipe.mix,
             accelerator=parts.accelerator,
+            arithmetic=parts.arithmetic,
             save=self._save,
             on_epoch=self._after_epoch,
             stop_asked=stop.asked,
