@@ -61,12 +61,10 @@ def test_features_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 @needs_openvino
 def test_a_network_that_cannot_be_converted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    import openvino
-
     def fail(*arguments: Any, **options: Any) -> Any:
         raise RuntimeError("no such operation\nand more")
 
-    monkeypatch.setattr(openvino, "convert_model", fail)
+    monkeypatch.setattr(extract, "_converted", fail)
     with pytest.raises(
         UserError, match=r"cannot convert test_resnet \(no such operation\); set features\.runtime=torch"
     ):

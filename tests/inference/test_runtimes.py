@@ -60,9 +60,9 @@ def write_onnx(network: nn.Module, file: Path) -> None:
 def write_openvino(network: nn.Module, file: Path) -> None:
     import openvino
 
-    example = torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
-    graph = openvino.convert_model(_Outputs(network).eval(), example_input=example, input=[-1, 64, 64, 3])
-    openvino.save_model(graph, file, compress_to_fp16=False)
+    write_onnx(network, file.with_name("graph.onnx"))
+    openvino.save_model(openvino.Core().read_model(file.with_name("graph.onnx")), file, compress_to_fp16=False)
+    file.with_name("graph.onnx").unlink()
 
 
 def write_torch(network: nn.Module, file: Path) -> None:

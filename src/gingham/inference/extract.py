@@ -96,7 +96,9 @@ class _OpenVino:
             with torch.inference_mode(), warnings.catch_warnings():
                 # Sizes that become constants. The comparison below tells, as its batch has another size.
                 warnings.simplefilter("ignore", TracerWarning)
-                model = openvino.convert_model(_Features(self._network), example_input=example, input=[[-1, *shape]])
+                warnings.simplefilter("ignore", FutureWarning)
+                model = _converted(_Features(self._network), example)
+                model.reshape([-1, *shape])
         except Exception as failure:
             reason = str(failure).strip().split("\n")[0][:200]
             raise UserError(
@@ -122,6 +124,15 @@ class _OpenVino:
                 f"features.runtime=openvino: its features of {self._network.backbone.name} are {apart:.2g} of the "
                 f"largest apart from PyTorch's, and {_MOST_APART:g} is allowed; {_WAY_OUT}"
             )
+
+
+def _converted(module: nn.Module, example: Tensor) -> Any:
+    """A module as OpenVINO's model. Not by `openvino.convert_model`, which does the same, but tells its makers."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    return frontend.convert(frontend.load(TorchScriptPythonDecoder(module, example_input=example)))
 
 
 class _Features(nn.Module):
