@@ -24,14 +24,17 @@ from gingham.data.table import LabelTable
 from gingham.losses import AttributeLoss, soft_targets
 from gingham.training.arithmetic import has_bf16
 from gingham.training.checkpoint import TrainingState
+from gingham.training.groups import parameter_groups
+from gingham.training.inputs import FeatureNetwork
 from gingham.training.order import Indices
 from gingham.training.recipe import Recipe, load_recipe
 
 __all__ = ["ARRANGEMENTS", "MODELS", "measure"]
 
-_WHOLE = ("model.weights=none", "mix.mixup=0", "mix.cutmix=0")
+_UNMIXED = ("mix.mixup=0", "mix.cutmix=0")
 
 MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "laptop-recipe": ("laptop", ("train.batch_size=32",)),
     "laptop": (
         "laptop",
         (
@@ -41,11 +44,12 @@ MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
             "train.backbone_rate=1",
         ),
     ),
-    "swin-large": ("report", ("train.batch_size=4",)),
+    "swin-large": ("report", ("model.weights=none", "train.batch_size=4")),
     "tiny": (
         "report",
         (
             "model.backbone=test_vit",
+            "model.weights=none",
             "model.query2label.width=64",
             "model.query2label.ffn=128",
             "preprocess.size=64",
@@ -54,7 +58,8 @@ MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
 }
-"""Name -> recipe and its changes; all of the network is trained. `tiny` is for `--quick`."""
+"""Name -> recipe and its changes. `laptop-recipe` is that as it is: the last stage and the head, on what comes before
+it, cached; of the others all of the network is trained. `tiny` is for `--quick`."""
 
 ARRANGEMENTS: dict[str, tuple[str, ...]] = {
     "plain fp32 loop": (),
@@ -68,8 +73,8 @@ _PLAIN = next(iter(ARRANGEMENTS))
 
 
 @dataclass(frozen=True)
-class _Pixels:
-    """Pixels in memory, as `Inputs`."""
+class _Inputs:
+    """Pixels or tokens in memory, as `Inputs`."""
 
     pixels: Tensor
 
@@ -89,7 +94,11 @@ class _Pixels:
 
 
 def measure(
-    models: tuple[str, ...] = ("laptop", "swin-large"), *, quick: bool = False, repeats: int = 7, steps: int = 16
+    models: tuple[str, ...] = ("laptop-recipe", "laptop", "swin-large"),
+    *,
+    quick: bool = False,
+    repeats: int = 7,
+    steps: int = 16,
 ) -> list[dict[str, Any]]:
     """Time steps, interleaved, and train a little with each arrangement.
 
@@ -143,7 +152,7 @@ def measure(
 
 def _recipe(model: str, arrangement: str) -> Recipe:
     name, changes = MODELS[model]
-    recipe = load_recipe(name, [*_WHOLE, *changes, *ARRANGEMENTS[arrangement]])
+    recipe = load_recipe(name, [*_UNMIXED, *changes, *ARRANGEMENTS[arrangement]])
     precision = recipe.train.precision
     if precision == "auto":
         precision = "bf16" if has_bf16(torch.device("cpu")) else "fp32"
@@ -174,23 +183,30 @@ def _stepper(
     recipe = _recipe(model, arrangement)
     table, pixels = _data(recipe, batches)
     network = network_of(recipe, seed)
+    trained: nn.Module = network
+    if recipe.features.cache:
+        trained = FeatureNetwork(network)
+        with torch.inference_mode():
+            pixels = torch.cat([network.features(part) for part in pixels.split(8)])
+        pixels = pixels.clone()
     size = recipe.train.batch_size
     loss = AttributeLoss(recipe.loss, table.schema, torch.from_numpy(table.counts()))
     soft, mask = soft_targets(torch.from_numpy(table.targets), table.schema)
 
     def whole() -> float:
-        network.eval()
+        trained.eval()
         with torch.inference_mode():
-            logits = torch.cat([network(part) for part in pixels.split(size)])
+            logits = torch.cat([trained(part) for part in pixels.split(size)])
             found = float(loss(logits, soft, mask, loss.denominators(soft, mask, 0), 0).total)
-        network.train()
+        trained.train()
         return found
 
     torch.manual_seed(seed)
-    network.train()
+    trained.train()
     if arrangement == _PLAIN:
-        return _plain(recipe, network, loss, pixels, soft, mask), whole
-    fit = fit_of(recipe, network, network, _Pixels(pixels), table, table)
+        groups = parameter_groups(trained, network.backbone, loss, recipe.train)
+        return _plain(recipe, trained, groups, loss, pixels, soft, mask), whole
+    fit = fit_of(recipe, network, trained, _Inputs(pixels), table, table)
     state = TrainingState()
 
     def step(number: int) -> float:
@@ -204,16 +220,17 @@ def _stepper(
 
 
 def _plain(
-    recipe: Recipe, network: nn.Module, loss: AttributeLoss, pixels: Tensor, soft: Tensor, mask: Tensor
+    recipe: Recipe,
+    network: nn.Module,
+    groups: list[dict[str, Any]],
+    loss: AttributeLoss,
+    pixels: Tensor,
+    soft: Tensor,
+    mask: Tensor,
 ) -> Callable[[int], float]:
     options, size = recipe.train, recipe.train.batch_size
-    optimizer = torch.optim.AdamW(
-        network.parameters(),
-        lr=options.learning_rate,
-        betas=options.betas,
-        eps=options.epsilon,
-        weight_decay=options.weight_decay,
-    )
+    rated = [{**group, "lr": options.learning_rate * group["lr_scale"]} for group in groups]
+    optimizer = torch.optim.AdamW(rated, betas=options.betas, eps=options.epsilon)
     parts = list(zip(pixels.split(size), soft.split(size), mask.split(size), strict=True))
 
     def step(number: int) -> float:
@@ -244,7 +261,13 @@ def _peak(model: str, arrangement: str) -> int:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Small, to see that it works.")
-@click.option("--model", "models", type=click.Choice(list(MODELS)), multiple=True, default=("laptop", "swin-large"))
+@click.option(
+    "--model",
+    "models",
+    type=click.Choice(list(MODELS)),
+    multiple=True,
+    default=("laptop-recipe", "laptop", "swin-large"),
+)
 @click.option("--peak", nargs=2, hidden=True)
 def main(quick: bool, models: tuple[str, ...], peak: tuple[str, str] | None) -> None:
     """Print the rows as JSON."""

@@ -19,7 +19,7 @@ def test_the_report_without_a_gpu_is_told_its_time_and_the_laptop_recipe(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """24 images, 20 epochs, 12 to validate: 70.14 GFLOP x (3 x 480 + 240), at 100 GFLOP/s, is 20 minutes."""
-    monkeypatch.setattr(estimate, "matmul_rate", lambda: 100e9)
+    monkeypatch.setattr(estimate, "matmul_rate", lambda arithmetic: 100e9)
     ears = Ears()
     warn_if_slow(load_recipe("report"), photos, "cpu", ears)
     assert len(ears.lines) == 1
@@ -28,7 +28,7 @@ def test_the_report_without_a_gpu_is_told_its_time_and_the_laptop_recipe(
 
 
 def test_steps_limit_the_estimate(photos: Path, tiny: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "matmul_rate", lambda: 1e9)
+    monkeypatch.setattr(estimate, "matmul_rate", lambda arithmetic: 1e9)
     spans = []
     for change in ("train.max_steps=1", "train.epochs=200"):
         ears = Ears()
@@ -43,7 +43,7 @@ def test_a_cached_recipe_needs_a_warning_only_where_it_takes_long(
 ) -> None:
     lines = []
     for rate in (100e9, 1e6):
-        monkeypatch.setattr(estimate, "matmul_rate", lambda rate=rate: rate)
+        monkeypatch.setattr(estimate, "matmul_rate", lambda arithmetic, rate=rate: rate)
         ears = Ears()
         warn_if_slow(load_recipe("laptop"), photos, "cpu", ears)
         lines.append(ears.lines)

@@ -125,7 +125,7 @@ def test_the_estimate_counts_gradients_where_there_are_some(
 ) -> None:
     """2 epochs of 24 images, 2 validations of 12: 3 forward passes' worth of what is trained, one of what is not."""
     spans: dict[str, float] = {}
-    monkeypatch.setattr(estimate, "matmul_rate", lambda: 1.0)
+    monkeypatch.setattr(estimate, "matmul_rate", lambda arithmetic: 1.0)
     monkeypatch.setattr(estimate, "_span", lambda seconds: f"{seconds:.0f} s")
     changes = {
         "whole": ("model.backbone=test_resnet",),

@@ -13,9 +13,13 @@ from gingham.models.cost import feature_flops, forward_flops
 from gingham.models.network import outline
 from gingham.progress import Reporter
 from gingham.schema import AttributeSchema
+from gingham.training.arithmetic import Arithmetic
+from gingham.training.auto import settled
 from gingham.training.recipe import Recipe
 
 __all__ = ["estimate_seconds", "matmul_rate", "warn_if_slow"]
+
+_EXACT = Arithmetic("fp32", "highest", torch.device("cpu"))
 
 _BACKWARD = 2.0
 """The backward pass of matrix products is twice their forward pass: one product for inputs, one for weights."""
@@ -24,14 +28,15 @@ _WORTH_A_WORD = 600.0
 """Seconds below which the training of recipes with cached features needs no warning."""
 
 
-def matmul_rate(size: int = 1024, repeats: int = 3) -> float:
-    """Floating-point operations per second of fp32 matrix products on this processor; the best of a few."""
+def matmul_rate(arithmetic: Arithmetic = _EXACT, size: int = 1024, repeats: int = 3) -> float:
+    """Operations per second of matrix products on this processor, as a run computes them; the best of a few."""
     left, right = torch.rand(size, size), torch.rand(size, size)
     best = float("inf")
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        torch.mm(left, right)
-        best = min(best, time.perf_counter() - started)
+    with arithmetic.in_force(), arithmetic.autocast():
+        for _ in range(repeats + 1):
+            started = time.perf_counter()
+            torch.mm(left, right)
+            best = min(best, time.perf_counter() - started)
     return 2.0 * size**3 / best
 
 
@@ -64,7 +69,8 @@ def warn_if_slow(recipe: Recipe, data: Path, device: str, reporter: Reporter, *,
     if choose_device(device).type != "cpu" or not trained:
         return
     table = read_labels(data, recipe.data, reporter=reporter)
-    rate = matmul_rate()
+    options = settled(trained[0], torch.device("cpu")).train
+    rate = matmul_rate(Arithmetic(options.precision, options.matmul, torch.device("cpu")))
     costs = [_costs(one, table.schema) for one in trained]
     seconds = runs * sum(_seconds(one, table, cost, rate) for one, cost in zip(trained, costs, strict=True))
     # Who keeps features already does what that recipe is made of.
