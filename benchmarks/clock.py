@@ -7,6 +7,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
+from gingham.cores import usable_cores
+
 __all__ = ["Clock", "Reading", "SystemClock", "busy_seconds", "others_seconds", "tree_seconds"]
 
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
@@ -36,7 +38,7 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._used = os.sched_getaffinity(0)
-        self.cores = len(self._used)
+        self.cores = usable_cores()
 
     def read(self, pid: int) -> Reading:
         """See `Clock`."""

@@ -86,18 +86,18 @@ def torchvision(photos: list[str]) -> Work:
 
 def gingham(photos: list[str], fast_decode: bool = False) -> Work:
     """Gingham's decoder and preprocessing, with all that they check."""
-    from functools import partial
+    from gingham.data.reduced import decode_reduced
 
-    from gingham.data.decode import decode as decode_file
+    from gingham.data.decode import decode as exact
     from gingham.data.preprocess import Preprocess
     from gingham.data.test_time import TestTime
-    from gingham.inference.load import Item, Look, load
+    from gingham.inference.load import Decoders, Item, Look, load
 
-    further: dict[str, Any] = {"fast": True} if fast_decode else {}
+    decoders = Decoders(exact, decode_reduced if fast_decode else None)
     look = Look(Preprocess(size=_SIZE), TestTime())
 
     def decode(path: str) -> Any:
-        _, views, _ = load([look], partial(decode_file, **further), Item(path, Path(path)))
+        _, views, _ = load([look], decoders, Item(path, Path(path)))
         if isinstance(views, Exception):
             raise views
         return views[0][0]

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from gingham.cores import usable_cores
+
 __all__ = ["PACKAGES", "describe", "processor", "sentence"]
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "onnxruntime", "openvino", "nncf", "pillow", "numpy")
@@ -22,7 +24,7 @@ def describe() -> dict[str, Any]:
     return {
         "processor": model or platform.processor() or platform.machine(),
         "units": units,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": platform.platform(),
         "python": sys.version.split()[0],

@@ -5,17 +5,19 @@ random head; `swin` (the recipe `report`: Query2Label on Swin-L) is random. Both
 mirrored view.
 """
 
+import functools
 import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.photos import wardrobe
-from benchmarks.process import MissingError
+from gingham.storage import write_text
 
-__all__ = ["EXPORTS", "NAMES", "exported", "plain"]
+__all__ = ["EXPORTS", "NAMES", "Export", "exports", "plain"]
 
 NAMES = {"laptop": "EfficientNet-Lite0 + linear head", "swin": "Query2Label on Swin-L"}
 
@@ -50,12 +52,12 @@ def plain(name: str, folder: Path) -> Path:
 
 def _write(name: str, place: Path) -> None:
     import torch
-    from gingham.inference.save import write_bundle
 
     from gingham.data.options import DataOptions
     from gingham.data.test_time import TestTime
     from gingham.inference.card import model_card
     from gingham.inference.member import Member
+    from gingham.inference.save import write_bundle
     from gingham.models.network import build_network
     from gingham.models.weights import input_statistics
     from gingham.schema import AttributeSchema
@@ -87,36 +89,62 @@ def _write(name: str, place: Path) -> None:
     )
 
 
-def exported(
-    name: str, runtime: str, precision: str, folder: Path, *, say: Callable[[str], None] = lambda text: None
-) -> Path:
-    """What a network exports to, made where it is missing or was made by another Gingham.
+class Export(NamedTuple):
+    """What a network exported to.
+
+    Attributes:
+        library: torch, onnx or openvino.
+        precision: fp32, bf16 or int8.
+        path: its folder, or nothing.
+        absent: why it could not be made, or nothing.
+        refused: why it was made without its check, or nothing.
+    """
+
+    library: str
+    precision: str
+    path: str
+    absent: str = ""
+    refused: str = ""
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return f"{self.library} {self.precision}"
+
+
+def exports(name: str, folder: Path, say: Callable[[str], None] = print) -> list[Export]:
+    """What a network exports to, each made where it is missing or was made by another Gingham.
 
     Args:
         name: `laptop` or `swin`.
-        runtime: torch, onnx or openvino.
-        precision: fp32, bf16 or int8.
         folder: of all models.
         say: tells what goes on.
-
-    Raises:
-        MissingError: `gingham export` refuses; the message is its own.
     """
-    place = folder / f"exports-{_fingerprint()}" / f"{name}-{runtime}-{precision}"
+    return [_exported(name, library, precision, folder, say) for library, precision in EXPORTS]
+
+
+@functools.cache
+def _exported(name: str, library: str, precision: str, folder: Path, say: Callable[[str], None]) -> Export:
+    place = folder / f"exports-{_fingerprint()}" / f"{name}-{library}-{precision}"
+    note = place.with_name(f"{place.name}.txt")
     if (place / "config.json").is_file():
-        return place.resolve()
+        refused = note.read_text(encoding="utf-8") if note.is_file() else ""
+        return Export(library, precision, str(place.resolve()), refused=refused)
     source = plain(name, folder)
     place.parent.mkdir(parents=True, exist_ok=True)
     say(f"  exporting {place.name}")
-    command = ["export", str(source), "--to", runtime, "--precision", precision, "--out", str(place)]
-    # int8 is calibrated on photos. Random weights keep no tags that could be compared: speed is all that counts here.
-    data = ["--data", str(wardrobe(folder)), "--split", "val"] if precision == "int8" else []
-    refusal = ""
-    for attempt in ([*data, "--unchecked"], data):
+    command = ["export", str(source), "--to", library, "--precision", precision, "--out", str(place)]
+    data = ["--data", str(wardrobe(folder)), "--split", "val"]
+    # What keeps no answers is not worth its speed, but random weights are hard to keep: then it is told.
+    refusals: list[str] = []
+    for attempt in (data, [*data, "--unchecked"], ["--unchecked"]):
         refusal = _gingham([*command, *attempt])
         if not refusal:
-            return place.resolve()
-    raise MissingError(f"gingham export: {refusal}")
+            write_text(note, refusals[0] if refusals else "")
+            return Export(library, precision, str(place.resolve()), refused=refusals[0] if refusals else "")
+        refusals.append(refusal)
+    say(f"    missing: {refusals[0]}")
+    return Export(library, precision, "", absent=f"gingham export: {refusals[0]}")
 
 
 def _gingham(arguments: Sequence[str]) -> str:
@@ -128,6 +156,7 @@ def _gingham(arguments: Sequence[str]) -> str:
     return "" if done.returncode == 0 else (lines[-1] if lines else f"exit code {done.returncode}")
 
 
+@functools.cache
 def _fingerprint() -> str:
     """Of the code and libraries that exports depend on."""
     source = _REPOSITORY / "src" / "gingham"

@@ -1,16 +1,16 @@
 """(a) The networks alone: uint8 pixels in, logits out, at batches of 1 and 16."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison import Settings, Spec, Table, compare
-from benchmarks.models import EXPORTS, NAMES, exported, plain
+from benchmarks.models import NAMES, exports, plain
 from benchmarks.photos import small
-from benchmarks.process import MissingError
 from benchmarks.work import Work
 
-__all__ = ["candidates", "eager", "eager_specs", "hugging_face", "measure", "runtime"]
+__all__ = ["candidates", "eager", "eager_specs", "hugging_face", "measure", "runtime", "torch_variant"]
 
 _ANSWERS = 16
 """Photos whose logits are compared."""
@@ -33,6 +33,11 @@ def measure(settings: Settings) -> list[Table]:
             unit="images",
             settings=settings,
             together=5 if name == "laptop" else 4,
+            notes=[
+                f"{made.name} was exported unchecked: {made.refused}."
+                for made in exports(name, settings.models, settings.say)
+                if made.refused
+            ],
         )
         for name in settings.networks
         for batch in (1, 16)
@@ -55,24 +60,34 @@ def eager_specs(name: str, batch: int, settings: Settings, *, threads: Sequence[
 
 def candidates(name: str, batch: int, settings: Settings) -> list[Spec]:
     """Every runtime and precision that a network exports to, and what makes of it `torch.compile`."""
-    specs = []
     cores = settings.clock.cores
-    for library, precision in EXPORTS:
-        absent, path = "", ""
-        try:
-            path = str(exported(name, library, precision, settings.models, say=settings.say))
-        except MissingError as failure:
-            absent = str(failure)
-        specs.append(
-            Spec(
-                f"Gingham {library} {precision}",
-                "benchmarks.networks:runtime",
-                {"model": path, "photos": _photos(settings), "batch": batch, "threads": cores},
-                {"OMP_NUM_THREADS": str(cores)},
-                absent,
-            )
+    specs = [
+        Spec(
+            f"Gingham {made.name}",
+            "benchmarks.networks:runtime",
+            {"model": made.path, "photos": _photos(settings), "batch": batch, "threads": cores},
+            {"OMP_NUM_THREADS": str(cores)},
+            made.absent,
         )
-    return specs
+        for made in exports(name, settings.models, settings.say)
+    ]
+    return [*specs, *_in_torch(specs, settings)]
+
+
+def _in_torch(specs: Sequence[Spec], settings: Settings) -> list[Spec]:
+    """PyTorch's variants that are no files: products by oneDNN, and what `torch.compile` makes of it."""
+    by_name = {spec.name: spec for spec in specs}
+    variants = [("fp32", "onednn"), ("fp32", "compiled"), ("bf16", "compiled")]
+    return [
+        replace(
+            by_name[f"Gingham torch {precision}"],
+            name=f"Gingham torch {precision}, {option}",
+            factory="benchmarks.networks:torch_variant",
+            arguments={**by_name[f"Gingham torch {precision}"].arguments, option: True},
+        )
+        for precision, option in variants
+        if not (settings.quick and option == "compiled")
+    ]
 
 
 def _hugging_face_spec(name: str, batch: int, settings: Settings) -> Spec:
@@ -108,12 +123,25 @@ def eager(model: str, photos: list[str], batch: int, threads: int) -> Work:
 
 def runtime(model: str, photos: list[str], batch: int, threads: int) -> Work:
     """An exported model in its runtime."""
-    from gingham.inference.runtimes import open_runtimes
-
     from gingham.inference.bundle import open_bundle
+    from gingham.inference.runtimes import open_runtimes
 
     bundle = open_bundle(Path(model))
     return _on_pixels(open_runtimes(bundle, threads=threads)[0], photos, batch, bundle.members[0].preprocess.size)
+
+
+def torch_variant(
+    model: str, photos: list[str], batch: int, threads: int, onednn: bool = False, compiled: bool = False
+) -> Work:
+    """A bundle of PyTorch's in a variant of its runtime."""
+    from gingham.inference.bundle import open_bundle
+    from gingham.inference.torch_runtime import TorchRuntime, set_threads
+
+    set_threads(threads)
+    bundle = open_bundle(Path(model))
+    network = bundle.networks()[0]
+    made = TorchRuntime(network, onednn=onednn, compiled=compiled)
+    return _on_pixels(made, photos, batch, bundle.members[0].preprocess.size)
 
 
 def hugging_face(name: str, photos: list[str], batch: int, threads: int) -> Work:

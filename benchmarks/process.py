@@ -22,6 +22,11 @@ class MissingError(Exception):
     """A candidate that cannot be measured here; the message says why."""
 
 
+def _inherited() -> dict[str, str]:
+    """This process's environment without what sets numbers of threads, which are a candidate's own matter."""
+    return {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+
+
 class Process:
     """A candidate in a child process, which works only when asked.
 
@@ -53,7 +58,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=_REPOSITORY,
-            env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), **(environment or {})},
+            env={**_inherited(), "PYTHONPATH": path.rstrip(os.pathsep), **(environment or {})},
         )
         self.pid = self._child.pid
         try:

@@ -94,7 +94,7 @@ def _runtimes(name: str, precision: str, flop: float, settings: Settings) -> lis
             candidates = [*networks.eager_specs(name, batch, settings, threads=[settings.clock.cores]), *candidates]
         wanted = {f"Gingham {library} {kind}" for library, kind in EXPORTS if kind == precision}
         for spec in candidates:
-            if spec.name in wanted or spec.name.startswith("PyTorch"):
+            if spec.name.partition(",")[0] in wanted or spec.name.startswith("PyTorch"):
                 arguments = {"inner": spec.factory.partition(":")[2], "arguments": spec.arguments, "flop": flop}
                 specs.append(
                     replace(

@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from tempfile import TemporaryDirectory
 
 from benchmarks.comparison import Settings, Spec, Table, compare
-from benchmarks.models import EXPORTS, NAMES, exported, plain
+from benchmarks.models import NAMES, exports, plain
 from benchmarks.photos import small
-from benchmarks.process import MissingError
 from benchmarks.work import Work
 
 __all__ = ["command", "measure"]
@@ -29,13 +29,9 @@ def measure(settings: Settings) -> list[Table]:
         photo = small(1, settings.models, settings.photos)[0]
         model = str(plain(name, settings.models))
         candidates = [_spec("gingham predict, model as trained", _predict(model, photo))]
-        for library, precision in EXPORTS:
-            label = f"gingham predict, {library} {precision}"
-            try:
-                path = exported(name, library, precision, settings.models, say=settings.say)
-                candidates.append(_spec(label, _predict(str(path), photo)))
-            except MissingError as failure:
-                candidates.append(Spec(label, "", {}, absent=str(failure)))
+        for made in exports(name, settings.models, settings.say):
+            spec = _spec(f"gingham predict, {made.name}", _predict(made.path, photo))
+            candidates.append(replace(spec, absent=made.absent))
         tables.append(
             compare(
                 f"{NAMES[name]}: one photo, with the start of the process",

@@ -5,9 +5,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.comparison import Settings, Spec, Table, compare
-from benchmarks.models import EXPORTS, NAMES, exported, plain
+from benchmarks.models import NAMES, exports, plain
 from benchmarks.photos import origin, small
-from benchmarks.process import MissingError
 from benchmarks.work import Work
 
 __all__ = ["gingham", "gingham_specs", "measure", "plain_loop", "plain_specs"]
@@ -61,13 +60,9 @@ def gingham_specs(name: str, settings: Settings) -> list[Spec]:
     """`gingham predict` without the start of the process, for the plain model and each export; defaults elsewhere."""
     photos = small(_count(name, settings), settings.models, settings.photos)
     models = [("Gingham, model as trained", str(plain(name, settings.models)), "")]
-    for library, precision in EXPORTS:
-        absent, path = "", ""
-        try:
-            path = str(exported(name, library, precision, settings.models, say=settings.say))
-        except MissingError as failure:
-            absent = str(failure)
-        models.append((f"Gingham {library} {precision}", path, absent))
+    models += [
+        (f"Gingham {made.name}", made.path, made.absent) for made in exports(name, settings.models, settings.say)
+    ]
     specs = [
         Spec(label, "benchmarks.tagging:gingham", {"model": path, "photos": photos}, {}, absent)
         for label, path, absent in models
