@@ -18,8 +18,8 @@ __all__ = ["QUICK", "Row", "Settings", "Spec", "Table", "compare", "logit_differ
 QUICK = Plan(rounds=3, seconds=0.2, warm=1, tries=2, pause=0.1)
 """For a look at whether a benchmark runs; its figures say little."""
 
-_SWEEP = Plan(rounds=2)
 _MEGA = 2**20
+_PEAK = "peak memory"
 
 Differ = Callable[[Answers, Answers], dict[str, str]]
 
@@ -146,6 +146,7 @@ def compare(
     together: int = 5,
     notes: Sequence[str] = (),
     differ: Differ = logit_difference,
+    memory: bool = True,
 ) -> Table:
     """Measure candidates against the fastest of the baselines.
 
@@ -158,6 +159,7 @@ def compare(
         together: so many processes beside the baseline's are kept at a time: each holds a model.
         notes: below the table.
         differ: says in cells how far two sets of answers are apart.
+        memory: whether the most memory that a process held is told.
 
     Raises:
         MissingError: no baseline can be measured.
@@ -178,11 +180,14 @@ def compare(
         for spec in group:
             if spec.name in found:
                 rows[spec.name] = _row(spec.name, found[best.name], found[spec.name], facts[spec.name])
+    shown = [_row(best.name, base, base, cells), *rows.values()]
+    if not memory:
+        shown = [replace(row, cells={key: cell for key, cell in row.cells.items() if key != _PEAK}) for row in shown]
     return Table(
         title=title,
         baseline=best.name,
         unit=unit,
-        rows=[_row(best.name, base, base, cells), *rows.values()],
+        rows=shown,
         missing=missing,
         notes=list(notes),
         sweep={name: median(sample.seconds for sample in samples) for name, samples in sweep.items()},
@@ -193,7 +198,7 @@ def _sweep(specs: Sequence[Spec], settings: Settings, missing: dict[str, str]) -
     """Samples of each variant of the baseline; nothing, if there is only one."""
     if len(specs) == 1:
         return {}
-    plan = replace(settings.plan, rounds=min(_SWEEP.rounds, settings.plan.rounds))
+    plan = replace(settings.plan, warm=0, rounds=min(2, settings.plan.rounds))
     found: dict[str, list[Sample]] = {}
     for spec in specs:
         try:
@@ -233,7 +238,7 @@ def _together(
 
 def _cells(process: Process, reference: Answers | None, is_reference: bool, differ: Differ) -> dict[str, str]:
     cells = dict(process.facts)
-    cells["peak memory"] = f"{process.peak() / _MEGA:,.0f} MB"
+    cells[_PEAK] = f"{process.peak() / _MEGA:,.0f} MB"
     answers = None if reference is None or is_reference else process.answers()
     if reference is not None and answers is not None:
         cells |= differ(reference, answers)

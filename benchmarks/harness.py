@@ -117,9 +117,11 @@ def take(
 
 def calls_for(candidate: Candidate, plan: Plan) -> int:
     """Warm a candidate up, and say how many calls make a sample. Raises `MissingError` if it fails."""
-    for _ in range(plan.warm):
-        candidate.run(1)
-    seconds, _ = candidate.run(1)
+    for number in range(plan.warm + 1):
+        seconds, _ = candidate.run(1)
+        # The first call may have compiled something; from the second on, one that fills a sample has told enough.
+        if number >= 1 and seconds >= plan.seconds:
+            break
     return max(1, ceil(plan.seconds / max(seconds, 1e-6)))
 
 

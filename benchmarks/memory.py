@@ -19,7 +19,8 @@ def measure(settings: Settings) -> list[Table]:
     for name in settings.networks:
         cores = settings.clock.cores
         alone = networks.eager_specs(name, 16, settings, threads=[cores]) + networks.candidates(name, 16, settings)
-        tables.append(_table(f"{NAMES[name]}, batches of 16", alone, settings))
+        if not settings.quick:
+            tables.append(_table(f"{NAMES[name]}, batches of 16", alone, settings))
         loops = [
             spec
             for spec in tagging.plain_specs(name, settings)

@@ -153,7 +153,7 @@ def _gingham(arguments: Sequence[str]) -> str:
         [sys.executable, "-m", "gingham", *arguments], cwd=_REPOSITORY, capture_output=True, text=True, check=False
     )
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return "" if done.returncode == 0 else (lines[-1] if lines else f"exit code {done.returncode}")
+    return "" if done.returncode == 0 else (lines[-1] if lines else f"exit code {done.returncode}").rstrip(".")
 
 
 @functools.cache

@@ -40,7 +40,7 @@ def measure(settings: Settings) -> list[Table]:
             ],
         )
         for name in settings.networks
-        for batch in (1, 16)
+        for batch in ((16,) if settings.quick else (1, 16))
     ]
 
 

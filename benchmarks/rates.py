@@ -88,7 +88,7 @@ def _fastest(rates: Table, names: Sequence[str]) -> str | None:
 
 def _runtimes(name: str, precision: str, flop: float, settings: Settings) -> list[Spec]:
     specs = []
-    for batch in _BATCHES:
+    for batch in _BATCHES[settings.quick :]:
         candidates = networks.candidates(name, batch, settings)
         if precision == "fp32":
             candidates = [*networks.eager_specs(name, batch, settings, threads=[settings.clock.cores]), *candidates]

@@ -23,6 +23,7 @@ def measure(settings: Settings) -> list[Table]:
             candidates=[_spec("gingham --help", ["-m", "gingham", "--help"])],
             unit="seconds",
             settings=settings,
+            memory=False,
         )
     ]
     for name in settings.networks:
@@ -30,6 +31,8 @@ def measure(settings: Settings) -> list[Table]:
         model = str(plain(name, settings.models))
         candidates = [_spec("gingham predict, model as trained", _predict(model, photo))]
         for made in exports(name, settings.models, settings.say):
+            if settings.quick and made.library != "openvino":
+                continue
             spec = _spec(f"gingham predict, {made.name}", _predict(made.path, photo))
             candidates.append(replace(spec, absent=made.absent))
         tables.append(

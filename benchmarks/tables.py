@@ -80,4 +80,7 @@ def _disturbed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _missing(missing: Mapping[str, str]) -> list[str]:
-    return [f"Not measured: {name} ({reason})." for name, reason in missing.items()]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        reasons.setdefault(reason.removesuffix("."), []).append(name)
+    return [f"Not measured: {', '.join(names)} ({reason})." for reason, names in reasons.items()]

@@ -56,6 +56,13 @@ def test_a_sample_has_as_many_calls_as_take_its_time() -> None:
     assert calls_for(FakeCandidate("b", machine, [7.0]), PLAN) == 1
 
 
+def test_slow_candidates_are_warmed_up_no_longer_than_it_takes_to_know_them() -> None:
+    machine, plan = FakeMachine(), Plan(seconds=1.0, warm=5)
+    slow, fast = FakeCandidate("slow", machine, [60.0, 2.0]), FakeCandidate("fast", machine, [60.0, 0.5])
+    assert (calls_for(slow, plan), slow.calls) == (1, [1, 1])
+    assert (calls_for(fast, plan), fast.calls) == (2, [1] * 6)
+
+
 def test_rounds_take_a_sample_of_each_and_begin_with_another() -> None:
     machine = FakeMachine()
     order: list[str] = []

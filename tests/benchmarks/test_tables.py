@@ -35,7 +35,16 @@ def test_a_spread_is_median_and_range() -> None:
 def test_a_table_by_hand() -> None:
     samples = [{"repeated": 2, "disturbed": False}, {"repeated": 4, "disturbed": True}]
     rows = [row("plain", [0.5, 0.5], [1.0, 1.0], samples), row("a|b", [0.1, 0.125], [5.0, 4.0], memory="12 MB")]
-    text = markdown([table(rows=rows, notes=["A note."], missing={"c": "why"}, sweep={"plain": 0.5, "other": 0.625})])
+    text = markdown(
+        [
+            table(
+                rows=rows,
+                notes=["A note."],
+                missing={"c": "why", "d": "how.", "e": "why"},
+                sweep={"plain": 0.5, "other": 0.625},
+            )
+        ]
+    )
     assert text == "\n".join(
         [
             "**A title**",
@@ -46,7 +55,7 @@ def test_a_table_by_hand() -> None:
             "| a\\|b | 8.89 | 4.50 [4.00, 5.00] | 12 MB |",
             "",
             "A note. The baseline is the fastest of its variants; the others: other 1.6. "
-            "2 samples; 6 that others disturbed were taken again, 1 stayed disturbed. Not measured: c (why).",
+            "2 samples; 6 that others disturbed were taken again, 1 stayed disturbed. Not measured: c, e (why). Not measured: d (how).",
         ]
     )
 
