@@ -57,7 +57,7 @@ def _measured(name: str, settings: Settings) -> list[Table]:
         with TemporaryDirectory() as folder:
             out = Path(folder) / "rows.json"
             child = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.training", name, str(out), *["--quick"] * settings.quick],
+                [sys.executable, "-m", "benchmarks.training", name, str(out), *_options(settings)],
                 cwd=_REPOSITORY,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -109,7 +109,7 @@ def tables_of(rows: Sequence[Mapping[str, Any]], title: str) -> list[Table]:
                     ratios=[
                         one / other for one, other in zip(cycle(group[0]["samples"]), row["samples"], strict=False)
                     ],
-                    cells=row.get("cells", {}),
+                    cells={key: str(cell) for key, cell in row.get("cells", {}).items()},
                 )
                 for row in group
             ],
@@ -118,11 +118,16 @@ def tables_of(rows: Sequence[Mapping[str, Any]], title: str) -> list[Table]:
     ]
 
 
-def rows_of(name: str, quick: bool) -> list[dict[str, Any]]:
+def _options(settings: Settings) -> list[str]:
+    return ["--quick"] * settings.quick + ["--swin"] * settings.swin
+
+
+def rows_of(name: str, *, quick: bool, swin: bool) -> list[dict[str, Any]]:
     """What a module measured, as rows."""
     module = import_module(f"benchmarks.{name}")
-    if not hasattr(module, "HEADS"):
-        found: list[dict[str, Any]] = module.measure(quick=quick)
+    if name == "finetune":
+        models = ("laptop", "swin-large") if swin else ("laptop",)
+        found: list[dict[str, Any]] = module.measure(models, quick=quick)
         return found
     rows = []
     small: dict[str, Any] = {"rows": 256, "photos": 16, "repeats": 1} if quick else {}
@@ -140,7 +145,7 @@ def rows_of(name: str, quick: bool) -> list[dict[str, Any]]:
 
 def main(name: str, out: str, *options: str) -> None:
     """The child's side."""
-    rows = rows_of(name, "--quick" in options)
+    rows = rows_of(name, quick="--quick" in options, swin="--swin" in options)
     Path(out).write_text(json.dumps({"rows": rows, "peak": peak_bytes()}), encoding="utf-8")
 
 

@@ -55,7 +55,8 @@ def test_a_table_by_hand() -> None:
             "| a\\|b | 8.89 | 4.50 [4.00, 5.00] | 12 MB |",
             "",
             "A note. The baseline is the fastest of its variants; the others: other 1.6. "
-            "2 samples; 6 that others disturbed were taken again, 1 stayed disturbed. Not measured: c, e (why). Not measured: d (how).",
+            "2 samples; 6 that others disturbed were taken again, 1 stayed disturbed. Not measured: c, e (why). "
+            "Not measured: d (how).",
         ]
     )
 

@@ -6,7 +6,7 @@ from benchmarks.training import tables_of
 def test_rows_become_tables_by_their_title() -> None:
     rows = [
         {"name": "plain", "unit": "seconds", "samples": [4.0, 6.0], "table": "one"},
-        {"name": "ours", "unit": "seconds", "samples": [2.0, 2.0], "table": "one", "cells": {"loss": "1.2"}},
+        {"name": "ours", "unit": "seconds", "samples": [2.0, 2.0], "table": "one", "cells": {"loss": 1.2}},
         {"name": "uncached", "unit": "seconds", "samples": [9.0]},
         {"name": "cached", "unit": "seconds", "samples": [3.0, 4.5]},
     ]
