@@ -86,10 +86,9 @@ def torchvision(photos: list[str]) -> Work:
 
 def gingham(photos: list[str], fast_decode: bool = False) -> Work:
     """Gingham's decoder and preprocessing, with all that they check."""
-    from gingham.data.reduced import decode_reduced
-
     from gingham.data.decode import decode as exact
     from gingham.data.preprocess import Preprocess
+    from gingham.data.reduced import decode_reduced
     from gingham.data.test_time import TestTime
     from gingham.inference.load import Decoders, Item, Look, load
 

@@ -1,8 +1,8 @@
 """(b) From files to tags: decoding, network and table, against the loop that people write."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from benchmarks.comparison import Settings, Spec, Table, compare
 from benchmarks.models import NAMES, exports, plain
@@ -67,6 +67,9 @@ def gingham_specs(name: str, settings: Settings) -> list[Spec]:
         Spec(label, "benchmarks.tagging:gingham", {"model": path, "photos": photos}, {}, absent)
         for label, path, absent in models
     ]
+    specs.insert(
+        1, replace(specs[0], name="Gingham --runtime auto", arguments={**specs[0].arguments, "runtime": "auto"})
+    )
     fastest = next((spec for spec in reversed(specs) if not spec.absent), specs[0])
     specs.append(Spec(f"{fastest.name}, --fast-decode", fastest.factory, {**fastest.arguments, "fast_decode": True}))
     return specs
@@ -97,14 +100,13 @@ def plain_loop(model: str, photos: list[str], workers: int, threads: int, batch:
     return Work(call, answers, folder.cleanup)
 
 
-def gingham(model: str, photos: list[str], fast_decode: bool = False) -> Work:
+def gingham(model: str, photos: list[str], fast_decode: bool = False, runtime: str | None = None) -> Work:
     """`Tagger` and `tag_images`, as `gingham predict` calls them."""
     from gingham.inference.bulk import tag_images
     from gingham.inference.load import Item
     from gingham.inference.tagger import Tagger
 
-    further: dict[str, Any] = {"fast_decode": True} if fast_decode else {}
-    tagger = Tagger.load(model, **further)
+    tagger = Tagger.load(model, fast_decode=fast_decode, runtime=runtime)
     items = [Item(path, Path(path)) for path in photos]
     folder = TemporaryDirectory()
     out = Path(folder.name) / "tags.csv"
@@ -118,4 +120,4 @@ def gingham(model: str, photos: list[str], fast_decode: bool = False) -> Work:
         outcomes = tagger.stream(items[:_ANSWERS])
         return [[] if one.logits is None else list(map(float, one.logits)) for one in outcomes]
 
-    return Work(call, answers, folder.cleanup)
+    return Work(call, answers, folder.cleanup, facts=(("runs in", tagger.runtime),))
