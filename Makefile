@@ -26,6 +26,7 @@ crash: $(STAMP)
 
 # What stands in docs/performance.md, measured anew: some hours, on a machine that does nothing else.
 bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m benchmarks.run --swin --out runs/bench --models runs/bench-models
 	$(BIN)/python -m benchmarks.gather runs/bench --page docs/performance.md
 
