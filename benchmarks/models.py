@@ -42,7 +42,8 @@ def plain(name: str, folder: Path) -> Path:
 
     Args:
         name: `laptop` or `swin`.
-        folder: of all models.
+        folder: of all models. A bundle that is there already is taken, so it may be a trained one; it must look at
+            each photo once.
     """
     place = folder / name
     if not (place / "config.json").is_file():
@@ -154,7 +155,8 @@ def _gingham(arguments: Sequence[str]) -> str:
         [sys.executable, "-m", "gingham", *arguments], cwd=_REPOSITORY, capture_output=True, text=True, check=False
     )
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return "" if done.returncode == 0 else (lines[-1] if lines else f"exit code {done.returncode}").rstrip(".")
+    last = lines[-1] if lines else f"exit code {done.returncode}"
+    return "" if done.returncode == 0 else last.removeprefix("error: ").rstrip(".")
 
 
 @functools.cache

@@ -64,11 +64,14 @@ def _measured(name: str, settings: Settings) -> list[Table]:
                 text=True,
             )
             # stderr ends with the child, which is still there to be read until it is waited for.
-            before = settings.clock.read(child.pid)
-            assert child.stderr is not None
-            complaint = child.stderr.read()
-            after = settings.clock.read(child.pid)
-            code = child.wait()
+            try:
+                before = settings.clock.read(child.pid)
+                assert child.stderr is not None
+                complaint = child.stderr.read()
+                after = settings.clock.read(child.pid)
+                code = child.wait()
+            finally:
+                child.kill()
             if code or not out.is_file():
                 raise MissingError((complaint.strip().splitlines() or [f"exit code {code}"])[-1])
             found = json.loads(out.read_text(encoding="utf-8"))
