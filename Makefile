@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Several threads in each of several processes only get into each other's way.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-long crash lint types format wheel clean
+.PHONY: demo test test-long crash bench lint types format wheel clean
 
 demo: $(STAMP)
 	rm -rf runs/demo
@@ -23,6 +23,12 @@ test-long: $(STAMP)
 crash: $(STAMP)
 	$(BIN)/python -m tests.crash --processes 1
 	$(BIN)/python -m tests.crash --processes 2 --steps 0
+
+# What stands in docs/performance.md, measured anew: some hours, on a machine that does nothing else.
+bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/python -m benchmarks.run --swin --out runs/bench --models runs/bench-models
+	$(BIN)/python -m benchmarks.gather runs/bench --page docs/performance.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
