@@ -8,7 +8,7 @@ import torch
 
 from gingham.data.test_time import TestTime
 from gingham.errors import BundleError, MachineError, SchemaError
-from gingham.inference import bundle as module
+from gingham.inference import save as module
 from gingham.inference.bundle import bundle_path, open_bundle
 from gingham.inference.member import Member
 from gingham.storage import MANIFEST, sha256_file, write_manifest

@@ -113,8 +113,8 @@ def test_weight_on_the_white_of_a_letterbox_is_told() -> None:
     """Here white is what speaks: for `dark` = no."""
     voter = darkness({"resize": "pad"})
     with torch.no_grad():
-        voter.network.head.classifier.weight.neg_()
-        voter.network.head.classifier.bias.zero_()
+        voter.runtime.network.head.classifier.weight.neg_()
+        voter.runtime.network.head.classifier.bias.zero_()
     # Tokens are at most zero, so that white is level with the average of the classes and nothing speaks for any.
     found = tagger_of(voter).explain(photo_of(64, 128, 0, 0, 0, 0), occlusion=False)
     np.testing.assert_allclose(found.beyond, 0.5, atol=1e-6)

@@ -131,8 +131,11 @@ def _converted(module: nn.Module, example: Tensor) -> Any:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    frontend = FrontEndManager().load_by_framework("pytorch")
-    return frontend.convert(frontend.load(TorchScriptPythonDecoder(module, example_input=example)))
+    # Each has a name, so that none of them goes before the last step, which does not keep them alive.
+    manager, decoder = FrontEndManager(), TorchScriptPythonDecoder(module, example_input=example)
+    frontend = manager.load_by_framework("pytorch")
+    loaded = frontend.load(decoder)
+    return frontend.convert(loaded)
 
 
 class _Features(nn.Module):

@@ -14,6 +14,7 @@ from gingham.inference.calibration import CALIBRATION
 from gingham.inference.member import CONFIG, WEIGHTS, Member, Precision, RuntimeName, weights_names
 from gingham.schema import AttributeSchema
 from gingham.storage import atomic_directory, write_json, write_manifest, write_text
+from gingham.tensors import save_tensors
 
 if TYPE_CHECKING:
     from gingham.models.network import Network
@@ -54,8 +55,6 @@ def write_bundle(
     Raises:
         MachineError: the disk is full or refuses.
     """
-    from gingham.tensors import save_tensors
-
     with atomic_directory(path) as folder:
         write_descriptions(folder, [member], schema=schema, data=data, trained=trained, card=card)
         save_tensors(folder / WEIGHTS, network.state_dict())
