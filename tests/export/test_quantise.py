@@ -1,5 +1,6 @@
 """Eight bits: how a network is quantised, with what care, and what stays in float."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,36 @@ def test_care_rises_until_the_tags_stay(monkeypatch: pytest.MonkeyPatch, shares:
         tuning=photos,
         schema=tiny.SCHEMA,
         transformer=False,
+        by_tags=True,
         reporter=Reporter(),
     )
     assert found.care == CARES[taken]
-    assert found.tags == pytest.approx(shares[taken], abs=0.005)
+    assert found.words.startswith(CARES[taken].name)
+
+
+@pytest.mark.parametrize(
+    ("shifts", "taken"), [([0.1, 9, 9, 9], 0), ([0.5, 0.25, 0.2, 9], 2), ([0.5, 0.4, 0.45, 0.6], 1)]
+)
+def test_without_tags_that_mean_something_logits_are_judged(
+    monkeypatch: pytest.MonkeyPatch, shifts: list[float], taken: int
+) -> None:
+    """Four fifths of the bound of 0.3 standard deviations are asked for."""
+
+    def run(shift: float, precision: str) -> Callable[[np.ndarray], np.ndarray]:
+        logits = np.random.default_rng(0).normal(size=(50, tiny.SCHEMA.total)).astype(np.float32)
+        logits /= logits.std()
+        return lambda pixels: logits[pixels[:, 0, 0, 0]] + (np.float32(shift) if precision == "int8" else 0)
+
+    photos = [[np.full((2, 2, 3), number, dtype=np.uint8)] for number in range(50)]
+    monkeypatch.setattr(tune, "quantised", lambda model, photos, care, **_: shifts[CARES.index(care)])
+    found = tune.tuned(
+        0.0,
+        run=run,  # type: ignore[arg-type]
+        calibrating=[],
+        tuning=photos,
+        schema=tiny.SCHEMA,
+        transformer=False,
+        by_tags=False,
+        reporter=Reporter(),
+    )
+    assert found.care == CARES[taken]
