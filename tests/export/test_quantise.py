@@ -53,7 +53,7 @@ def test_layers_that_stay_in_float(tmp_path: Path) -> None:
     assert (nodes[first].op_type, nodes[last].op_type) == ("Conv", "Gemm")
     assert nodes[first].input[1].endswith("conv_stem.weight")
     thirds = [in_float(model, care) for care in CARES[2:]]
-    assert [len(names) for names in thirds] == [round(len(layers) / 3) + 1, round(2 * len(layers) / 3) + 1]
+    assert [len(names) for names in thirds] == [round(share * len(layers)) + 1 for share in (1 / 3, 2 / 3, 5 / 6)]
     assert thirds[0][:-1] == thirds[1][: len(thirds[0]) - 1]
     assert thirds[0][0] == first
     assert thirds[0][-1] == last
@@ -80,10 +80,10 @@ class Fake:
 @pytest.mark.parametrize(
     ("shares", "taken"),
     [
-        ([0.99, 0, 0, 0], 0),
-        ([0.98, 0.986, 0, 0], 1),  # half a point more than the bound
-        ([0.9, 0.95, 0.93, 0.94], 1),  # never enough: the best
-        ([0.9, 0.8, 0.97, 0.99], 3),
+        ([0.99, 0, 0, 0, 0], 0),
+        ([0.98, 0.986, 0, 0, 0], 1),  # half a point more than the bound
+        ([0.9, 0.95, 0.93, 0.94, 0.9], 1),  # never enough: the best
+        ([0.9, 0.8, 0.97, 0.99, 0], 3),
     ],
 )
 def test_care_rises_until_the_tags_stay(monkeypatch: pytest.MonkeyPatch, shares: list[float], taken: int) -> None:
@@ -105,7 +105,7 @@ def test_care_rises_until_the_tags_stay(monkeypatch: pytest.MonkeyPatch, shares:
 
 
 @pytest.mark.parametrize(
-    ("shifts", "taken"), [([0.1, 9, 9, 9], 0), ([0.5, 0.25, 0.2, 9], 2), ([0.5, 0.4, 0.45, 0.6], 1)]
+    ("shifts", "taken"), [([0.1, 9, 9, 9, 9], 0), ([0.5, 0.25, 0.2, 9, 9], 2), ([0.5, 0.4, 0.45, 0.6, 9], 1)]
 )
 def test_without_tags_that_mean_something_logits_are_judged(
     monkeypatch: pytest.MonkeyPatch, shifts: list[float], taken: int
