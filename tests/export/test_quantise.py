@@ -1,5 +1,6 @@
 """Eight bits: how a network is quantised, with what care, and what stays in float."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_layers_that_stay_in_float(tmp_path: Path) -> None:
     assert (nodes[first].op_type, nodes[last].op_type) == ("Conv", "Gemm")
     assert nodes[first].input[1].endswith("conv_stem.weight")
     thirds = [in_float(model, care) for care in CARES[2:]]
-    assert [len(names) for names in thirds] == [round(len(layers) / 3) + 1, round(2 * len(layers) / 3) + 1]
+    assert [len(names) for names in thirds] == [round(share * len(layers)) + 1 for share in (1 / 3, 2 / 3, 5 / 6)]
     assert thirds[0][:-1] == thirds[1][: len(thirds[0]) - 1]
     assert thirds[0][0] == first
     assert thirds[0][-1] == last
@@ -79,10 +80,10 @@ class Fake:
 @pytest.mark.parametrize(
     ("shares", "taken"),
     [
-        ([0.99, 0, 0, 0], 0),
-        ([0.98, 0.986, 0, 0], 1),  # half a point more than the bound
-        ([0.9, 0.95, 0.93, 0.94], 1),  # never enough: the best
-        ([0.9, 0.8, 0.97, 0.99], 3),
+        ([0.99, 0, 0, 0, 0], 0),
+        ([0.98, 0.986, 0, 0, 0], 1),  # half a point more than the bound
+        ([0.9, 0.95, 0.93, 0.94, 0.9], 1),  # never enough: the best
+        ([0.9, 0.8, 0.97, 0.99, 0], 3),
     ],
 )
 def test_care_rises_until_the_tags_stay(monkeypatch: pytest.MonkeyPatch, shares: list[float], taken: int) -> None:
@@ -96,7 +97,36 @@ def test_care_rises_until_the_tags_stay(monkeypatch: pytest.MonkeyPatch, shares:
         tuning=photos,
         schema=tiny.SCHEMA,
         transformer=False,
+        by_tags=True,
         reporter=Reporter(),
     )
     assert found.care == CARES[taken]
-    assert found.tags == pytest.approx(shares[taken], abs=0.005)
+    assert found.words.startswith(CARES[taken].name)
+
+
+@pytest.mark.parametrize(
+    ("shifts", "taken"), [([0.1, 9, 9, 9, 9], 0), ([0.5, 0.25, 0.2, 9, 9], 2), ([0.5, 0.4, 0.45, 0.6, 9], 1)]
+)
+def test_without_tags_that_mean_something_logits_are_judged(
+    monkeypatch: pytest.MonkeyPatch, shifts: list[float], taken: int
+) -> None:
+    """Four fifths of the bound of 0.3 standard deviations are asked for."""
+
+    def run(shift: float, precision: str) -> Callable[[np.ndarray], np.ndarray]:
+        logits = np.random.default_rng(0).normal(size=(50, tiny.SCHEMA.total)).astype(np.float32)
+        logits /= logits.std()
+        return lambda pixels: logits[pixels[:, 0, 0, 0]] + (np.float32(shift) if precision == "int8" else 0)
+
+    photos = [[np.full((2, 2, 3), number, dtype=np.uint8)] for number in range(50)]
+    monkeypatch.setattr(tune, "quantised", lambda model, photos, care, **_: shifts[CARES.index(care)])
+    found = tune.tuned(
+        0.0,
+        run=run,  # type: ignore[arg-type]
+        calibrating=[],
+        tuning=photos,
+        schema=tiny.SCHEMA,
+        transformer=False,
+        by_tags=False,
+        reporter=Reporter(),
+    )
+    assert found.care == CARES[taken]

@@ -19,6 +19,7 @@ from gingham.inference.save import write_exported
 from gingham.inference.tagger import Tagger
 from gingham.predictions import Predictions
 from gingham.progress import Reporter
+from gingham.schema import UNLABELLED
 from gingham.storage import machine_errors
 
 __all__ = ["Exported", "export_bundle"]
@@ -89,7 +90,10 @@ def export_bundle(
 
     checked = photos is not None and not unchecked
     before = predicted(bundle, photos) if photos is not None and checked else None
-    writer = MemberWriter(bundle, runtime, precision, attention, photos, limit, default_threads(), reporter, [])
+    by_tags = photos is not None and _is_trained(bundle) and bool((photos.checked.targets != UNLABELLED).any())
+    writer = MemberWriter(
+        bundle, runtime, precision, attention, photos, limit, default_threads(), reporter, by_tags, []
+    )
     with machine_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name[:40]}.", dir=out.parent))

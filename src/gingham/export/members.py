@@ -42,6 +42,7 @@ class MemberWriter:
         max_pixels: larger photos are refused.
         threads: of the trials of quantisation.
         reporter: hears of progress.
+        by_tags: whether quantisation is judged by tags or by logits; see `tuned`.
         care: of each network that was quantised, how, and what it kept; filled as they are written.
     """
 
@@ -53,6 +54,7 @@ class MemberWriter:
     max_pixels: int
     threads: int
     reporter: Reporter
+    by_tags: bool
     care: list[str]
 
     def __call__(self, number: int, file: Path) -> None:
@@ -123,9 +125,10 @@ class MemberWriter:
             tuning=self._views(photos.tuning, member),
             schema=self.bundle.schema,
             transformer=transformer,
+            by_tags=self.by_tags,
             reporter=self.reporter,
         )
-        self.care.append(f"{found.care.name}; {found.tags:.2%} of the tags stay on {len(photos.tuning)} tuning photos")
+        self.care.append(found.words)
         return found
 
     def _views(self, table: LabelTable, member: Member) -> list[Views]:

@@ -46,6 +46,7 @@ CARES = (
     Care("asymmetric ranges, float ends", asymmetric=True, float_ends=True),
     Care("also the first third in float", asymmetric=True, float_ends=True, float_share=1 / 3),
     Care("also the second third in float", asymmetric=True, float_ends=True, float_share=2 / 3),
+    Care("all but the last sixth in float", asymmetric=True, float_ends=True, float_share=5 / 6),
 )
 """In the order in which they are tried."""
 
