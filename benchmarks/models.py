@@ -136,7 +136,8 @@ def _exported(name: str, library: str, precision: str, folder: Path, say: Callab
     place.parent.mkdir(parents=True, exist_ok=True)
     say(f"  exporting {place.name}")
     command = ["export", str(source), "--to", library, "--precision", precision, "--out", str(place)]
-    data = ["--data", str(wardrobe(folder)), "--split", "val"]
+    # Of a large network, the ranges of 8 bits and the check take a second a photo.
+    data = ["--data", str(wardrobe(folder, *[60] * (name == "swin"))), "--split", "val"]
     # What keeps no answers is not worth its speed, but random weights are hard to keep: then it is told.
     refusals: list[str] = []
     for attempt in (data, [*data, "--unchecked"] if precision == "int8" else ["--unchecked"]):

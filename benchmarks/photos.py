@@ -16,11 +16,11 @@ DRAWN = 400
 _LARGE, _LARGE_SIZE = 8, (3000, 2000)
 
 
-def wardrobe(folder: Path) -> Path:
-    """A labelled data set of `DRAWN` garments, drawn once."""
-    place = folder / f"wardrobe-{DRAWN}"
+def wardrobe(folder: Path, garments: int = DRAWN) -> Path:
+    """A labelled data set of drawn garments, drawn once."""
+    place = folder / f"wardrobe-{garments}"
     if not place.is_dir():
-        generate(place, DRAWN, 0)
+        generate(place, garments, 0)
     return place
 
 
