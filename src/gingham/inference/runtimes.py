@@ -72,26 +72,22 @@ def _torch(bundle: Bundle, device: str, threads: int | None, deterministic: bool
 def _onnx(bundle: Bundle, device: str, threads: int | None, deterministic: bool) -> list[Runtime]:
     from gingham.inference.onnx_runtime import OnnxRuntime
 
-    _require_processor(bundle, device)
-    return [
-        OnnxRuntime(
-            bundle.path / member.weights,
-            size=member.preprocess.size,
-            total=bundle.schema.total,
-            precision=bundle.precision,
-            threads=threads or default_threads(),
-            deterministic=deterministic,
-        )
-        for member in bundle.members
-    ]
+    return _graphs(OnnxRuntime, bundle, device, threads, deterministic)
 
 
 def _openvino(bundle: Bundle, device: str, threads: int | None, deterministic: bool) -> list[Runtime]:
     from gingham.inference.openvino_runtime import OpenVinoRuntime
 
-    _require_processor(bundle, device)
+    return _graphs(OpenVinoRuntime, bundle, device, threads, deterministic)
+
+
+def _graphs(
+    opened: Callable[..., Runtime], bundle: Bundle, device: str, threads: int | None, deterministic: bool
+) -> list[Runtime]:
+    if device not in {"auto", "cpu"}:
+        raise UserError(f"--device {device}: a model exported for {bundle.runtime} runs on cpu; leave --device out")
     return [
-        OpenVinoRuntime(
+        opened(
             bundle.path / member.weights,
             size=member.preprocess.size,
             total=bundle.schema.total,
@@ -101,11 +97,6 @@ def _openvino(bundle: Bundle, device: str, threads: int | None, deterministic: b
         )
         for member in bundle.members
     ]
-
-
-def _require_processor(bundle: Bundle, device: str) -> None:
-    if device not in {"auto", "cpu"}:
-        raise UserError(f"--device {device}: a model exported for {bundle.runtime} runs on cpu; leave --device out")
 
 
 RUNTIMES: Mapping[str, Callable[[Bundle, str, int | None, bool], list[Runtime]]] = {
