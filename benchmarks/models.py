@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.photos import wardrobe
+from benchmarks.photos import labelled, wardrobe
 from gingham.storage import write_text
 
 __all__ = ["EXPORTS", "NAMES", "Export", "exports", "plain"]
@@ -136,8 +136,9 @@ def _exported(name: str, library: str, precision: str, folder: Path, say: Callab
     place.parent.mkdir(parents=True, exist_ok=True)
     say(f"  exporting {place.name}")
     command = ["export", str(source), "--to", library, "--precision", precision, "--out", str(place)]
-    # Of a large network, the ranges of 8 bits and the check take a second a photo.
-    data = ["--data", str(wardrobe(folder, *[60] * (name == "swin"))), "--split", "val"]
+    # Of a large network, the ranges of 8 bits and the check take a second a photo: few, then, and drawn ones do.
+    photos = wardrobe(folder, 60) if name == "swin" else labelled(folder)
+    data = ["--data", str(photos), "--split", "val"]
     # What keeps no answers is not worth its speed, but random weights are hard to keep: then it is told.
     refusals: list[str] = []
     for attempt in (data, [*data, "--unchecked"] if precision == "int8" else ["--unchecked"]):

@@ -10,7 +10,7 @@ from gingham.storage import atomic_directory
 from gingham.wardrobe import generate
 from gingham.wardrobe.generate import garment
 
-__all__ = ["DRAWN", "large", "origin", "pixels", "small", "wardrobe"]
+__all__ = ["DRAWN", "labelled", "large", "origin", "pixels", "small", "wardrobe"]
 
 DRAWN = 400
 _LARGE, _LARGE_SIZE = 8, (3000, 2000)
@@ -22,6 +22,12 @@ def wardrobe(folder: Path, garments: int = DRAWN) -> Path:
     if not place.is_dir():
         generate(place, garments, 0)
     return place
+
+
+def labelled(folder: Path) -> Path:
+    """The labelled data set that exports are checked on."""
+    shared = _shared()
+    return shared.parent if shared else wardrobe(folder)
 
 
 def small(count: int, folder: Path, given: Path | None) -> list[str]:

@@ -10,7 +10,7 @@ from torch import nn
 from gingham.data.table import LabelTable
 from gingham.export import tune
 from gingham.export.export import export_bundle
-from gingham.export.quantise import CARES, in_float
+from gingham.export.quantise import CARES, cares, in_float
 from gingham.inference.bundle import Bundle
 from gingham.inference.tagger import Tagger
 from gingham.models.convert import to_onnx, to_openvino
@@ -19,6 +19,8 @@ from gingham.models.network import build_network
 from gingham.models.options import ModelOptions
 from gingham.progress import Reporter
 from tests import tiny
+
+STEPS = cares(transformer=False)
 
 
 @pytest.mark.usefixtures("any_bound")
@@ -47,19 +49,47 @@ def test_layers_that_stay_in_float(tmp_path: Path) -> None:
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     to_onnx(Graph(network, tiny.SCHEMA), (64, 64), tmp_path / "m.onnx")
     model, graph = onnx.load(tmp_path / "m.onnx"), to_openvino(tmp_path / "m.onnx")
-    assert in_float(model, CARES[0]) == in_float(graph, CARES[0]) == []
+    assert in_float(model, STEPS[0]) == in_float(graph, STEPS[0]) == []
     nodes = {node.name: node for node in model.graph.node}
-    first, last = in_float(model, CARES[1])
+    first, last = in_float(model, STEPS[1])
     assert (nodes[first].op_type, nodes[last].op_type) == ("Conv", "Gemm")
     assert nodes[first].input[1].endswith("conv_stem.weight")
-    thirds = [in_float(model, care) for care in CARES[2:]]
+    thirds = [in_float(model, care) for care in STEPS[2:]]
     assert [len(names) for names in thirds] == [round(share * len(layers)) + 1 for share in (1 / 3, 2 / 3, 5 / 6)]
     assert thirds[0][:-1] == thirds[1][: len(thirds[0]) - 1]
     assert thirds[0][0] == first
     assert thirds[0][-1] == last
     # OpenVINO calls a layer with a bias `<name>/WithoutBiases`.
-    for care in CARES[1:]:
+    for care in STEPS[1:]:
         assert [name.partition("/")[0] for name in in_float(graph, care)] == in_float(model, care)
+
+
+def test_what_does_not_see_the_image_is_no_first_layer(tmp_path: Path) -> None:
+    """Query2Label's first decoder layer projects its learned queries, which libraries list before the stem."""
+    import onnx
+
+    options = ModelOptions.parse(
+        {
+            "backbone": "test_efficientnet",
+            "weights": "none",
+            "head": "query2label",
+            "query2label": {"width": 16, "ffn": 32, "heads": 2},
+        }
+    )
+    network = build_network(options, tiny.SCHEMA, image_size=64, mean=tiny.MEAN, std=tiny.STD).eval()
+    to_onnx(Graph(network, tiny.SCHEMA), (64, 64), tmp_path / "m.onnx")
+    model, graph = onnx.load(tmp_path / "m.onnx"), to_openvino(tmp_path / "m.onnx")
+    nodes = {node.name: node for node in model.graph.node}
+    found = in_float(model, STEPS[1])
+    assert nodes[found[0]].input[1].endswith("conv_stem.weight")
+    assert [name.partition("/")[0] for name in in_float(graph, STEPS[1])] == found
+
+
+def test_ranges_are_evened_out_of_networks_with_attention_only() -> None:
+    assert [care for care in CARES if care not in STEPS] == [care for care in CARES if care.evened is not None]
+    assert cares(transformer=True) == CARES
+    # Both ways to begin are tried before layers are left in float, which costs speed.
+    assert not any(care.float_ends or care.float_share for care in CARES[:2])
 
 
 class Fake:
@@ -88,7 +118,7 @@ class Fake:
 )
 def test_care_rises_until_the_tags_stay(monkeypatch: pytest.MonkeyPatch, shares: list[float], taken: int) -> None:
     photos = [[np.full((2, 2, 3), number, dtype=np.uint8)] * 2 for number in range(200)]
-    quantise = {care: shares[position] for position, care in enumerate(CARES)}
+    quantise = {care: shares[position] for position, care in enumerate(STEPS)}
     monkeypatch.setattr(tune, "quantised", lambda model, photos, care, **_: quantise[care])
     found = tune.tuned(
         1.0,
@@ -100,8 +130,8 @@ def test_care_rises_until_the_tags_stay(monkeypatch: pytest.MonkeyPatch, shares:
         by_tags=True,
         reporter=Reporter(),
     )
-    assert found.care == CARES[taken]
-    assert found.words.startswith(CARES[taken].name)
+    assert found.care == STEPS[taken]
+    assert found.words.startswith(STEPS[taken].name)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +148,7 @@ def test_without_tags_that_mean_something_logits_are_judged(
         return lambda pixels: logits[pixels[:, 0, 0, 0]] + (np.float32(shift) if precision == "int8" else 0)
 
     photos = [[np.full((2, 2, 3), number, dtype=np.uint8)] for number in range(50)]
-    monkeypatch.setattr(tune, "quantised", lambda model, photos, care, **_: shifts[CARES.index(care)])
+    monkeypatch.setattr(tune, "quantised", lambda model, photos, care, **_: shifts[STEPS.index(care)])
     found = tune.tuned(
         0.0,
         run=run,  # type: ignore[arg-type]
@@ -129,4 +159,4 @@ def test_without_tags_that_mean_something_logits_are_judged(
         by_tags=False,
         reporter=Reporter(),
     )
-    assert found.care == CARES[taken]
+    assert found.care == STEPS[taken]

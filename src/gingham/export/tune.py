@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gingham.evaluation.agreement import BOUNDS, agreement
-from gingham.export.quantise import CARES, Care, quantised
+from gingham.export.quantise import Care, cares, quantised
 from gingham.inference.load import Views
 from gingham.inference.runtime import Runtime
 from gingham.predictions import Predictions, log_mean_probability
@@ -57,7 +57,7 @@ def tuned(
     """
     before = _predictions(run(model, "fp32"), tuning, schema)
     best: tuple[float, Tuned] | None = None
-    for care in CARES:
+    for care in cares(transformer=transformer):
         candidate = quantised(model, calibrating, care, transformer=transformer)
         found = agreement(before, _predictions(run(candidate, "int8"), tuning, schema))
         words = f"{care.name}; on {len(tuning)} tuning photos {found.tags:.2%} of the tags stay, and logits are within "
