@@ -12,14 +12,18 @@ from gingham.errors import BundleError, UserError
 from gingham.evaluation import agreement as agreements
 from gingham.evaluation.agreement import Bound
 from gingham.export import export as module
-from gingham.export import packages
+from gingham.export import packages, tune
 from gingham.export.export import export_bundle
+from gingham.export.members import MemberWriter
 from gingham.export.packages import require
 from gingham.export.photos import choose_photos
 from gingham.inference.bundle import Bundle, open_bundle
 from gingham.inference.card import read_card
 from gingham.inference.join import join_bundles
 from gingham.inference.tagger import Tagger
+from gingham.models.lower import lower
+from gingham.progress import Reporter
+from gingham.storage import write_manifest
 from gingham.tensors import read_layout
 from tests import tiny
 
@@ -161,17 +165,82 @@ def test_what_does_not_go_together(
 
 
 def test_photos_are_never_used_twice(wardrobe: LabelTable) -> None:
-    checked, calibrating, tuning = choose_photos(wardrobe, "val", quantised=True)
+    checked, calibrating, tuning = choose_photos(wardrobe, "val", "quantised")
     assert calibrating is not None
     assert tuning is not None
     assert set(checked.images) == set(wardrobe.split("val").images)
     train = set(wardrobe.split("train").images)
     assert set(calibrating.images) | set(tuning.images) == train
     assert not set(calibrating.images) & set(tuning.images)
-    checked, calibrating, tuning = choose_photos(wardrobe.with_splits(["train"] * 20), "train", quantised=True)
+    checked, calibrating, tuning = choose_photos(wardrobe.with_splits(["train"] * 20), "train", "quantised")
     parts = [set(part.images) for part in (checked, calibrating, tuning) if part is not None]
     assert [len(part) for part in parts] == [10, 5, 5]
     assert len(set.union(*parts)) == 20
-    assert choose_photos(wardrobe, "train", quantised=False)[1:] == (None, None)
+    assert choose_photos(wardrobe, "train", "none")[1:] == (None, None)
     with pytest.raises(UserError, match="at least 8 photos besides the 5"):
-        choose_photos(wardrobe.take(range(10)).with_splits(["val"] * 10), "val", quantised=True)
+        choose_photos(wardrobe.take(range(10)).with_splits(["val"] * 10), "val", "quantised")
+
+
+def test_photos_to_tune_with_if_there_are_enough(wardrobe: LabelTable) -> None:
+    checked, calibrating, tuning = choose_photos(wardrobe, "val", "tuned")
+    assert calibrating is None
+    assert tuning is not None
+    assert set(checked.images) == set(wardrobe.split("val").images)
+    assert set(tuning.images) == set(wardrobe.split("train").images)
+    one = wardrobe.with_splits(["val"] * 20)
+    checked, _, tuning = choose_photos(one, "val", "tuned")
+    assert tuning is not None
+    assert (len(checked), len(tuning)) == (10, 10)
+    assert not set(checked.images) & set(tuning.images)
+    few = wardrobe.take(range(10)).with_splits(["val"] * 10)
+    assert [part and len(part) for part in choose_photos(few, "val", "tuned")] == [10, None, None]
+
+
+def test_bf16_of_pytorch_tries_to_leave_first_stages_in_float(
+    wardrobe: LabelTable, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for the impossible, it tries all, takes the best, and the bundle says which."""
+    monkeypatch.setattr(tune, "BOUNDS", {"bf16": Bound(tags=1.1, accuracy=1, logits=0)})
+    monkeypatch.setattr(module, "BOUNDS", dict.fromkeys(agreements.BOUNDS, Bound(tags=0, accuracy=1, logits=9)))
+    said: list[str] = []
+    monkeypatch.setattr(Reporter, "say", lambda self, text: said.append(text))
+    found = export_bundle(bundle, tmp_path / "new", runtime="torch", precision="bf16", table=wardrobe, split="val")
+    names = [text.removeprefix("bf16, ").partition(";")[0] for text in said if text.startswith("bf16, ")]
+    assert names == ["all in bfloat16", *(f"first {count} stages in float" for count in range(1, len(names)))]
+    assert len(names) > 2
+    assert found.care[0].startswith(names[found.bundle.only.float_stages])
+    assert found.bundle.exported["care"] == found.care[0]
+
+
+@pytest.mark.usefixtures("any_bound")
+def test_stages_in_float_are_read_as_they_were_written(
+    wardrobe: LabelTable, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file
+
+    monkeypatch.setattr(MemberWriter, "_float_stages", lambda *_: 2)
+    found = export_bundle(bundle, tmp_path / "new", runtime="torch", precision="bf16", table=wardrobe, split="val")
+    assert found.bundle.only.float_stages == 2
+    own = bundle.network().state_dict()
+    for name, tensor in load_file(tmp_path / "new" / "model.safetensors").items():
+        first = name.startswith("backbone.model.") and not any(part in name for part in ("layer3.", "layer4."))
+        assert tensor.dtype == (torch.float32 if first else torch.bfloat16) or not tensor.is_floating_point()
+        assert torch.equal(tensor, own[name].to(tensor.dtype))
+    tagger = Tagger.load(tmp_path / "new", device="cpu")
+    assert tagger.runtime.startswith("torch bf16")
+    pixels = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(found.bundle.networks()[0](pixels), lower(bundle.network(), 2)(pixels))
+
+
+def test_a_bundle_with_more_stages_than_there_are_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    import json
+
+    export_bundle(bundle, tmp_path / "new", runtime="torch", precision="bf16", unchecked=True)
+    file = tmp_path / "new" / "config.json"
+    config = json.loads(file.read_text())
+    config["members"][0]["float_stages"] = 40
+    file.write_text(json.dumps(config))
+    write_manifest(tmp_path / "new")
+    with pytest.raises(BundleError, match=r"config.json: float_stages: .*0 to 3 first stages.*not 40"):
+        open_bundle(tmp_path / "new").check_weights()

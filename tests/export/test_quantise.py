@@ -8,9 +8,9 @@ import pytest
 from torch import nn
 
 from gingham.data.table import LabelTable
-from gingham.export import tune
 from gingham.export.export import export_bundle
 from gingham.export.quantise import CARES, cares, in_float
+from gingham.export.tune import Step, tuned
 from gingham.inference.bundle import Bundle
 from gingham.inference.tagger import Tagger
 from gingham.models.convert import to_onnx, to_openvino
@@ -116,47 +116,46 @@ class Fake:
         ([0.9, 0.8, 0.97, 0.99, 0], 3),
     ],
 )
-def test_care_rises_until_the_tags_stay(monkeypatch: pytest.MonkeyPatch, shares: list[float], taken: int) -> None:
+def test_care_rises_until_the_tags_stay(shares: list[float], taken: int) -> None:
     photos = [[np.full((2, 2, 3), number, dtype=np.uint8)] * 2 for number in range(200)]
-    quantise = {care: shares[position] for position, care in enumerate(STEPS)}
-    monkeypatch.setattr(tune, "quantised", lambda model, photos, care, **_: quantise[care])
-    found = tune.tuned(
-        1.0,
-        run=lambda share, precision: Fake(share),  # type: ignore[arg-type,return-value]
-        calibrating=[views[0] for views in photos],
+    found = tuned(
+        lambda: Fake(1.0),  # type: ignore[arg-type,return-value]
+        [Step(f"step {n}", lambda n=n, share=share: (n, Fake(share))) for n, share in enumerate(shares)],  # type: ignore[misc]
         tuning=photos,
         schema=tiny.SCHEMA,
-        transformer=False,
+        precision="int8",
         by_tags=True,
         reporter=Reporter(),
     )
-    assert found.care == STEPS[taken]
-    assert found.words.startswith(STEPS[taken].name)
+    assert found.product == taken
+    assert found.step == f"step {taken}"
+    assert found.words.startswith(f"step {taken}; on 200 tuning photos 9")
 
 
 @pytest.mark.parametrize(
-    ("shifts", "taken"), [([0.1, 9, 9, 9, 9], 0), ([0.5, 0.25, 0.2, 9, 9], 2), ([0.5, 0.4, 0.45, 0.6, 9], 1)]
+    ("precision", "shifts", "taken"),
+    [
+        ("int8", [0.1, 9, 9, 9, 9], 0),
+        ("int8", [0.5, 0.25, 0.2, 9, 9], 2),
+        ("int8", [0.5, 0.4, 0.45, 0.6, 9], 1),
+        ("bf16", [0.1, 0.045, 0.03, 9, 9], 2),
+    ],
 )
-def test_without_tags_that_mean_something_logits_are_judged(
-    monkeypatch: pytest.MonkeyPatch, shifts: list[float], taken: int
-) -> None:
-    """Four fifths of the bound of 0.3 standard deviations are asked for."""
+def test_without_tags_that_mean_something_logits_are_judged(precision: str, shifts: list[float], taken: int) -> None:
+    """Four fifths of the bound, of 0.3 or 0.05 standard deviations, are asked for."""
+    logits = np.random.default_rng(0).normal(size=(50, tiny.SCHEMA.total)).astype(np.float32)
+    logits /= logits.std()
 
-    def run(shift: float, precision: str) -> Callable[[np.ndarray], np.ndarray]:
-        logits = np.random.default_rng(0).normal(size=(50, tiny.SCHEMA.total)).astype(np.float32)
-        logits /= logits.std()
-        return lambda pixels: logits[pixels[:, 0, 0, 0]] + (np.float32(shift) if precision == "int8" else 0)
+    def runtime(shift: float) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda pixels: logits[pixels[:, 0, 0, 0]] + np.float32(shift)
 
-    photos = [[np.full((2, 2, 3), number, dtype=np.uint8)] for number in range(50)]
-    monkeypatch.setattr(tune, "quantised", lambda model, photos, care, **_: shifts[STEPS.index(care)])
-    found = tune.tuned(
-        0.0,
-        run=run,  # type: ignore[arg-type]
-        calibrating=[],
-        tuning=photos,
+    found = tuned(
+        lambda: runtime(0.0),  # type: ignore[arg-type,return-value]
+        [Step("", lambda n=n, shift=shift: (n, runtime(shift))) for n, shift in enumerate(shifts)],  # type: ignore[misc]
+        tuning=[[np.full((2, 2, 3), number, dtype=np.uint8)] for number in range(50)],
         schema=tiny.SCHEMA,
-        transformer=False,
+        precision=precision,
         by_tags=False,
         reporter=Reporter(),
     )
-    assert found.care == STEPS[taken]
+    assert found.product == taken

@@ -78,7 +78,7 @@ def command(
         reporter=reporter,
     )
     for words in found.care:
-        print_result(f"quantised: {words}")
+        print_result(f"{precision}: {words}")
     if found.agreement is None:
         print_result("not checked: nothing shows that its answers are those of the model")
     else:

@@ -11,7 +11,7 @@ from gingham.errors import BundleError, UserError
 from gingham.evaluation.agreement import BOUNDS, Agreement, agreement
 from gingham.export.members import MemberWriter
 from gingham.export.packages import require
-from gingham.export.photos import Photos, choose_photos
+from gingham.export.photos import Photos, choose_photos, for_care
 from gingham.inference.bundle import Bundle, describe
 from gingham.inference.card import exported_card, read_card
 from gingham.inference.member import Precision, RuntimeName, files_of, weights_names
@@ -32,7 +32,7 @@ class Exported:
     Attributes:
         bundle: the new one.
         agreement: with the model that it comes from; None if it was not checked.
-        care: of each network that was quantised, how.
+        care: of each network that was quantised, or is in bfloat16 for PyTorch, how.
     """
 
     bundle: Bundle
@@ -81,7 +81,7 @@ def export_bundle(
     _check(bundle, out, runtime, precision, table, unchecked=unchecked, attention=attention)
     reporter = reporter or Reporter()
     limit = bundle.data.max_pixels if max_pixels is None else max_pixels
-    photos = None if table is None else choose_photos(table, split, quantised=precision == "int8")
+    photos = None if table is None else choose_photos(table, split, for_care(runtime, precision))
     bundle.check_weights()
 
     def predicted(model: Bundle, photos: Photos) -> Predictions:
@@ -120,9 +120,10 @@ def export_bundle(
         facts |= _facts(bundle, found, photos, tuple(writer.care), split, attention=attention)
         names = weights_names(len(bundle.members), runtime)
 
-        def move(number: int, file: Path) -> None:
+        def move(number: int, file: Path) -> int:
             for name in files_of(names[number], runtime):
                 shutil.move(trial.path / name, file.with_name(name))
+            return trial.members[number].float_stages
 
         written = write_exported(
             out,
@@ -186,8 +187,9 @@ def _facts(
     facts: dict[str, str] = {}
     if attention:
         facts["attention"] = "the graph gives the attention maps"
+    what = "quantised" if photos is not None and photos.calibrating is not None else "care"
     for number, words in enumerate(care, start=1):
-        facts["quantised" if len(care) == 1 else f"quantised {number}"] = words
+        facts[what if len(care) == 1 else f"{what} {number}"] = words
     if photos is not None and photos.calibrating is not None:
         facts["calibrated on"] = f"{len(photos.calibrating)} photos, none of those that it was checked on"
     if found is None or photos is None:

@@ -114,15 +114,13 @@ class Bundle:
             BundleError: as `check_weights`, weights are not finite, or it was exported for another library.
         """
         # Here and below, so that who runs an exported model pays for no PyTorch.
-        import torch
-
         from gingham.inference.networks import load_network
 
         if self.runtime != "torch":
             self.require_weights()
         self.check_weights()
-        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        return [load_network(member, self.path, self.schema, dtype) for member in self.members]
+        bf16 = self.precision == "bf16"
+        return [load_network(member, self.path, self.schema, bf16=bf16) for member in self.members]
 
     def check_weights(self) -> None:
         """Check that all weights fit their networks, before any takes memory. Raises as `networks.check_weights`.
@@ -131,13 +129,11 @@ class Bundle:
         """
         if self.runtime != "torch":
             return
-        import torch
-
         from gingham.inference.networks import check_weights
 
-        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        bf16 = self.precision == "bf16"
         for member in self.members:
-            check_weights(member, self.path, self.schema, members=len(self.members), dtype=dtype)
+            check_weights(member, self.path, self.schema, members=len(self.members), bf16=bf16)
 
     def weights_limits(self) -> dict[str, int]:
         """File of weights -> bytes that it can have at most. Raises as `networks.structure_of`."""

@@ -50,6 +50,8 @@ class Member(Options):
         test_time: the views whose probabilities are averaged.
         weights: its file in the bundle's folder; see `files_of` for what lies beside it.
         name: what it was called when it was joined with others.
+        float_stages: so many of the backbone's first stages compute in float32, of a network that else is in bfloat16
+            for PyTorch.
     """
 
     model: ModelOptions
@@ -57,3 +59,4 @@ class Member(Options):
     test_time: TestTime = TestTime()
     weights: str = WEIGHTS
     name: str = Field(default="", max_length=4096)
+    float_stages: int = Field(default=0, ge=0)

@@ -6,6 +6,7 @@ import torch
 
 from gingham.errors import BundleError, RecipeError
 from gingham.inference.member import CONFIG, Member
+from gingham.models.lower import lower
 from gingham.models.network import Network, build_network
 from gingham.schema import AttributeSchema
 from gingham.tensors import HEADER_LIMIT, layout_of, load_tensors, read_layout
@@ -15,19 +16,21 @@ __all__ = ["check_weights", "load_network", "structure_of", "weights_limit"]
 _SLACK = 2**25
 
 
-def load_network(member: Member, folder: Path, schema: AttributeSchema, dtype: torch.dtype = torch.float32) -> Network:
+def load_network(member: Member, folder: Path, schema: AttributeSchema, *, bf16: bool = False) -> Network:
     """Build the network of a member and load its weights, which `check_weights` has checked, in evaluation mode.
 
     Args:
         member: of the bundle.
         folder: the bundle.
         schema: its attributes.
-        dtype: of the weights.
+        bf16: the weights are in bfloat16, but for the member's `float_stages`.
 
     Raises:
         BundleError: the weights are damaged or not finite.
     """
-    network = _build(member, folder, schema).to(dtype)
+    network = _build(member, folder, schema)
+    if bf16:
+        lower(network, member.float_stages)
     tensors = load_tensors(folder / member.weights)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
@@ -50,7 +53,7 @@ def structure_of(member: Member, folder: Path, schema: AttributeSchema) -> Netwo
 
 
 def check_weights(
-    member: Member, folder: Path, schema: AttributeSchema, *, members: int = 1, dtype: torch.dtype = torch.float32
+    member: Member, folder: Path, schema: AttributeSchema, *, members: int = 1, bf16: bool = False
 ) -> None:
     """Compare the weights' names, types and shapes with the network's, before either takes memory.
 
@@ -59,13 +62,18 @@ def check_weights(
         folder: the bundle.
         schema: its attributes.
         members: how many there are: what a small network may take beyond its weights is shared among them.
-        dtype: of the weights.
+        bf16: as for `load_network`.
 
     Raises:
         BundleError: a tensor is missing, too many, or of another type or shape; or the network would take far more
             memory than its weights account for.
     """
-    file, network = folder / member.weights, structure_of(member, folder, schema).to(dtype)
+    file, network = folder / member.weights, structure_of(member, folder, schema)
+    if bf16:
+        try:
+            lower(network, member.float_stages)
+        except RecipeError as failure:
+            raise BundleError(f"{folder / CONFIG}: float_stages: {failure}") from None
     expected, found = network.state_dict(), read_layout(file)
     for name in sorted(expected.keys() ^ found.keys()):
         state = "is missing" if name in expected else "has no place in this model"

@@ -69,7 +69,7 @@ def write_exported(
     precision: Precision,
     exported: Mapping[str, str],
     card: str,
-    write_network: Callable[[int, Path], None],
+    write_network: Callable[[int, Path], int],
 ) -> Bundle:
     """Write a bundle of the same networks for another library or precision, whole or not at all.
 
@@ -80,7 +80,8 @@ def write_exported(
         precision: of the weights.
         exported: in words, for the user to read: what it comes from, how it was checked. Not empty.
         card: the model card, Markdown.
-        write_network: number of a member -> writes its file, and those beside it (`files_of`).
+        write_network: number of a member -> writes its file, and those beside it (`files_of`), and says how many stages
+            stay in float32; see `Member`.
 
     Returns:
         The new bundle.
@@ -92,8 +93,11 @@ def write_exported(
     if out.exists():
         raise UserError(f"--out {out}: exists; choose another folder")
     names = weights_names(len(source.members), runtime)
-    members = [member.model_copy(update={"weights": name}) for member, name in zip(source.members, names, strict=True)]
     with atomic_directory(out) as folder:
+        members = [
+            member.model_copy(update={"weights": name, "float_stages": write_network(number, folder / name)})
+            for number, (member, name) in enumerate(zip(source.members, names, strict=True))
+        ]
         write_descriptions(
             folder,
             members,
@@ -105,8 +109,6 @@ def write_exported(
         )
         if source.calibrated:
             shutil.copyfile(source.path / CALIBRATION, folder / CALIBRATION)
-        for number, name in enumerate(names):
-            write_network(number, folder / name)
         write_manifest(folder)
     return describe(out)
 

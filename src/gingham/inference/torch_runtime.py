@@ -99,7 +99,8 @@ class TorchRuntime:
     def kind(self) -> Kind:
         """What it is."""
         threads = 0 if self._device.type != "cpu" else 1 if self._deterministic else torch.get_num_threads()
-        precision = _PRECISIONS[self.network.backbone.dtype]
+        # The first stages of a backbone may be in another one than all else.
+        precision = _PRECISIONS[next(self.network.head.parameters()).dtype]
         how = " ".join(["compiled"] * self._compiled + ["with oneDNN"] * self._onednn)
         return Kind("torch", precision, str(self._device), threads, self._deterministic, how)
 

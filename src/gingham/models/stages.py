@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from gingham.errors import RecipeError
 
-__all__ = ["Steps", "modules_of", "run_steps", "split_stages"]
+__all__ = ["Steps", "modules_of", "run_steps", "split_stages", "stage_count"]
 
 Steps = tuple[str, ...]
 """Names of a model's submodules (or methods) that are applied one after the other."""
@@ -37,6 +37,12 @@ _STAGES: dict[type[nn.Module], Callable[[nn.Module], list[Steps]]] = {
     SwinTransformer: _around(("patch_embed",), "layers", ("norm", "head")),
     VisionTransformer: _around(("patch_embed", "_pos_embed", "patch_drop", "norm_pre"), "blocks", ("norm", "fc_norm")),
 }
+
+
+def stage_count(model: nn.Module) -> int:
+    """How many stages a timm model has, see `split_stages`; 0 if its family is not known here."""
+    steps_of = _STAGES.get(type(model))
+    return 0 if steps_of is None else len(steps_of(model)) - 1
 
 
 def split_stages(model: nn.Module, last: int, name: str) -> tuple[Steps, Steps]:
