@@ -1,26 +1,24 @@
-"""A step of fine-tuning against the plain loop: `python -m benchmarks.finetune [--quick]`.
+"""A step of fine-tuning against the plain loop.
 
 Plain is what people write: fp32, PyTorch's default matrix products, its default AdamW. Pixels lie in memory, as this is
 about the step; the photos are random numbers with labels that can be learnt from them, so that a loss means something.
 """
 
-import json
-import resource
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import click
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.cached import fit_of, labelled_table, network_of
+from benchmarks.comparison import Settings, Spec, Table, compare
+from benchmarks.work import Answers, Work
 from gingham.data.table import LabelTable
+from gingham.heap import keep_freed_memory
 from gingham.losses import AttributeLoss, soft_targets
 from gingham.training.arithmetic import has_bf16
 from gingham.training.checkpoint import TrainingState
@@ -29,7 +27,7 @@ from gingham.training.inputs import FeatureNetwork
 from gingham.training.order import Indices
 from gingham.training.recipe import Recipe, load_recipe
 
-__all__ = ["ARRANGEMENTS", "MODELS", "measure"]
+__all__ = ["ARRANGEMENTS", "MODELS", "measure", "training"]
 
 _UNMIXED = ("mix.mixup=0", "mix.cutmix=0")
 
@@ -59,7 +57,7 @@ MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 """Name -> recipe and its changes. `laptop-recipe` is that as it is: the last stage and the head, on what comes before
-it, cached; of the others all of the network is trained. `tiny` is for `--quick`."""
+it, in memory; of the others all of the network is trained. `tiny` is for a quick look."""
 
 ARRANGEMENTS: dict[str, tuple[str, ...]] = {
     "plain fp32 loop": (),
@@ -93,61 +91,61 @@ class _Inputs:
         return self.pixels[torch.from_numpy(indices)]
 
 
-def measure(
-    models: tuple[str, ...] = ("laptop-recipe", "laptop", "swin-large"),
-    *,
-    quick: bool = False,
-    repeats: int = 7,
-    steps: int = 16,
-) -> list[dict[str, Any]]:
-    """Time steps, interleaved, and train a little with each arrangement.
+_SEEDS, _STEPS = 3, 16
 
-    Args:
-        models: see `MODELS`.
-        quick: few steps of a tiny model instead, to see that it works.
-        repeats: timed steps of each.
-        steps: of the training whose final loss is compared.
 
-    Returns:
-        A row for each model and arrangement: `table` (of the model), `name`, `unit`, `samples` (seconds a step, wall),
-        `processor` (seconds a step), `cells`: peak memory of a process of its own, the final loss with the seeds 0, 1
-        and 2 of the plain loop and of `gingham`, and how many of the plain loop's standard deviations the latter's
-        mean is away.
-    """
-    if quick:
-        models, repeats, steps = ("tiny",), 2, 4
-    rows = []
-    for model in models:
-        known = [name for name in ARRANGEMENTS if model != "tiny" or "checkpointing" not in name]
-        steppers = {name: _stepper(model, name, seed=0)[0] for name in known}
-        samples: dict[str, list[tuple[float, float]]] = {name: [] for name in known}
-        for number in range(repeats + 1):
-            for name, step in steppers.items():
-                wall, processor = time.perf_counter(), time.process_time()
-                step(number)
-                if number:  # The first one warms up.
-                    samples[name].append((time.perf_counter() - wall, time.process_time() - processor))
-        steppers.clear()
-        finals = {name: [_final_loss(model, name, seed, steps) for seed in range(3)] for name in (_PLAIN, "gingham")}
-        spread = statistics.stdev(finals[_PLAIN])
-        away = abs(statistics.mean(finals["gingham"]) - statistics.mean(finals[_PLAIN])) / spread
-        for name in known:
-            cells: dict[str, Any] = {"peak memory, MB": round(_peak(model, name) / 2**20)}
-            if name in finals:
-                cells[f"loss after {steps} steps, 3 seeds"] = ", ".join(f"{loss:.4f}" for loss in finals[name])
-            if name == "gingham":
-                cells["standard deviations from fp32"] = round(away, 2)
-            rows.append(
-                {
-                    "table": f"A step of fine-tuning: {model}, batch {_recipe(model, name).train.batch_size}",
-                    "name": name,
-                    "unit": "seconds a step",
-                    "samples": [wall for wall, _ in samples[name]],
-                    "processor": [processor for _, processor in samples[name]],
-                    "cells": cells,
-                }
-            )
-    return rows
+def measure(settings: Settings) -> list[Table]:
+    """A table for each model: steps, the memory of the process that takes them, and the losses that they end with."""
+    models = ["tiny"] if settings.quick else ["laptop-recipe", "laptop", *["swin-large"] * settings.swin]
+    return [
+        compare(
+            f"A step of fine-tuning: {model}, batch {_recipe(model, _PLAIN).train.batch_size}",
+            baselines=[_spec(model, _PLAIN, settings)],
+            candidates=[_spec(model, name, settings) for name in _compared(model)],
+            unit="steps",
+            settings=settings,
+            differ=partial(_losses, steps=4 if settings.quick else _STEPS),
+        )
+        for model in models
+    ]
+
+
+def _compared(model: str) -> list[str]:
+    """Of a large network, three at once fill the memory. A ViT for tests has no blocks that are computed again."""
+    left_out = {"swin-large": {_PLAIN, "gingham fp32"}, "tiny": {_PLAIN, "gingham, checkpointing"}}
+    return [name for name in ARRANGEMENTS if name not in left_out.get(model, {_PLAIN})]
+
+
+def _spec(model: str, arrangement: str, settings: Settings) -> Spec:
+    arguments = {"model": model, "arrangement": arrangement, "steps": 4 if settings.quick else _STEPS}
+    return Spec(arrangement, "benchmarks.finetune:training", arguments, {"OMP_NUM_THREADS": str(settings.clock.cores)})
+
+
+def training(model: str, arrangement: str, steps: int) -> Work:
+    """Steps of one arrangement; the answers of the plain loop and of `gingham` are their final losses, seed by seed."""
+    if arrangement != _PLAIN:
+        keep_freed_memory()
+    held = [_stepper(model, arrangement, seed=0)[0]]
+    turn = iter(range(10**9))
+
+    def call() -> int:
+        held[0](next(turn))
+        return 1
+
+    def answers() -> list[list[float]]:
+        # One network at a time.
+        held.clear()
+        return [[_final_loss(model, arrangement, seed, steps) for seed in range(_SEEDS)]]
+
+    return Work(call, answers if arrangement in {_PLAIN, "gingham"} else None)
+
+
+def _losses(reference: Answers, answers: Answers, steps: int) -> dict[str, str]:
+    """Two sets of final losses, and how far their means are apart."""
+    plain, found = reference[0], answers[0]
+    away = abs(statistics.mean(found) - statistics.mean(plain)) / statistics.stdev(plain)
+    shown = "; plain ".join(", ".join(f"{loss:.3f}" for loss in losses) for losses in (found, plain))
+    return {f"loss after {steps} steps, {_SEEDS} seeds": shown, "means differ by": f"{away:.2g} std of plain"}
 
 
 def _recipe(model: str, arrangement: str) -> Recipe:
@@ -250,35 +248,3 @@ def _final_loss(model: str, arrangement: str, seed: int, steps: int) -> float:
     for number in range(steps):
         step(number)
     return whole()
-
-
-def _peak(model: str, arrangement: str) -> int:
-    """Bytes that a process held at most which took two steps and nothing else."""
-    command = [sys.executable, "-m", "benchmarks.finetune", "--peak", model, arrangement]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return int(done.stdout.split()[-1])
-
-
-@click.command()
-@click.option("--quick", is_flag=True, help="Small, to see that it works.")
-@click.option(
-    "--model",
-    "models",
-    type=click.Choice(list(MODELS)),
-    multiple=True,
-    default=("laptop-recipe", "laptop", "swin-large"),
-)
-@click.option("--peak", nargs=2, hidden=True)
-def main(quick: bool, models: tuple[str, ...], peak: tuple[str, str] | None) -> None:
-    """Print the rows as JSON."""
-    if peak:
-        step, _ = _stepper(*peak, seed=0, batches=2)
-        step(0)
-        step(1)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-        return
-    print(json.dumps(measure(models, quick=quick), indent=2))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,13 @@
 """(d) Training: an epoch with and without the cache, and the step of fine-tuning against a plain loop.
 
-`cached` and `finetune` measure their candidates in turn by themselves, in one process each: `measure(quick=)` gives
-rows of `name`, `unit` and `samples` (seconds for a unit), maybe with `table` (a title; its first row is the baseline)
-and `cells`.
+`cached` measures its candidates in turn by itself, in one process: rows of `name`, `unit` and `samples` (seconds for a
+unit), and `table` (a title; its first row is the baseline).
 """
 
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from itertools import cycle
@@ -25,8 +24,7 @@ __all__ = ["measure", "rows_of", "tables_of"]
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _MEGA = 2**20
-_MODULES = ("cached", "finetune")
-_TITLES = {"cached": "An epoch on the cache", "finetune": "A step of fine-tuning"}
+_TITLES = {"cached": "An epoch on the cache"}
 
 
 def measure(settings: Settings) -> list[Table]:
@@ -37,16 +35,20 @@ def measure(settings: Settings) -> list[Table]:
     """
     tables: list[Table] = []
     reasons = {}
-    for name in _MODULES:
+    parts: dict[str, Callable[[], list[Table]]] = {
+        "cached": lambda: _measured("cached", settings),
+        "finetune": lambda: import_module("benchmarks.finetune").measure(settings),
+    }
+    for name, measured in parts.items():
         settings.say(f"  {name}")
         try:
-            tables += _measured(name, settings)
+            tables += measured()
         except MissingError as failure:
             settings.say(f"    missing: {failure}")
             reasons[name] = str(failure)
     if not tables:
         raise MissingError("; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
-    tables[-1] = replace(tables[-1], missing=reasons)
+    tables[-1] = replace(tables[-1], missing={**tables[-1].missing, **reasons})
     return tables
 
 
@@ -122,16 +124,12 @@ def tables_of(rows: Sequence[Mapping[str, Any]], title: str) -> list[Table]:
 
 
 def _options(settings: Settings) -> list[str]:
-    return ["--quick"] * settings.quick + ["--swin"] * settings.swin
+    return ["--quick"] * settings.quick
 
 
-def rows_of(name: str, *, quick: bool, swin: bool) -> list[dict[str, Any]]:
+def rows_of(name: str, *, quick: bool) -> list[dict[str, Any]]:
     """What a module measured, as rows."""
     module = import_module(f"benchmarks.{name}")
-    if name == "finetune":
-        models = ("laptop", "swin-large") if swin else ("laptop",)
-        found: list[dict[str, Any]] = module.measure(models, quick=quick)
-        return found
     rows = []
     small: dict[str, Any] = {"rows": 256, "photos": 16, "repeats": 1} if quick else {}
     for head in module.HEADS:
@@ -148,7 +146,7 @@ def rows_of(name: str, *, quick: bool, swin: bool) -> list[dict[str, Any]]:
 
 def main(name: str, out: str, *options: str) -> None:
     """The child's side."""
-    rows = rows_of(name, quick="--quick" in options, swin="--swin" in options)
+    rows = rows_of(name, quick="--quick" in options)
     Path(out).write_text(json.dumps({"rows": rows, "peak": peak_bytes()}), encoding="utf-8")
 
 

@@ -17,10 +17,12 @@ def command(out: Path) -> int:
     from gingham.demo import run_demo
     from gingham.errors import ExitCode
     from gingham.evaluation.tables import headline
+    from gingham.heap import keep_freed_memory
     from gingham.training.interrupt import Stopped, stop_on_signals
 
     reporter = ConsoleReporter()
     show_warnings(reporter)
+    keep_freed_memory()
     try:
         with stop_on_signals() as stop:
             result = run_demo(out, reporter=reporter, stop=stop)

@@ -54,6 +54,7 @@ def command(
     if data is None or out is None:
         raise UserError(f"{'--data' if data is None else '--out'}: needed to conduct a study; see gingham study --help")
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings
+    from gingham.heap import keep_freed_memory
     from gingham.study.conduct import conduct
     from gingham.study.plan import load_plan
     from gingham.training.intake import Rules
@@ -61,6 +62,7 @@ def command(
 
     reporter = ConsoleReporter()
     show_warnings(reporter)
+    keep_freed_memory()
     plan = load_plan(study, changes=changes, seeds=seeds, folds=folds)
     try:
         with stop_on_signals() as stop:

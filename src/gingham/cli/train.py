@@ -50,6 +50,7 @@ def command(
     from gingham.cli.console import ConsoleReporter, print_result, show_warnings
     from gingham.errors import ExitCode, MachineError, UserError
     from gingham.evaluation.tables import metrics_table
+    from gingham.heap import keep_freed_memory
     from gingham.progress import Reporter
     from gingham.training.estimate import warn_if_slow
     from gingham.training.folder import require_unused
@@ -63,6 +64,7 @@ def command(
     # Of several processes the first one speaks.
     reporter = ConsoleReporter() if os.environ.get("RANK", "0") == "0" else Reporter()
     show_warnings(reporter)
+    keep_freed_memory()
     chosen = None if recipe is None and going_on else load_recipe(recipe or "laptop", changes)
     if going_on and recipe is None and changes:
         raise UserError("--set: a resumed run goes on with its own recipe; leave --set out, or start a new run")
