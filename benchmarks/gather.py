@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from benchmarks.harness import Plan
 from benchmarks.machine import sentence
 from benchmarks.run import LETTERS
 from benchmarks.tables import markdown
@@ -38,6 +39,7 @@ def section(found: Mapping[str, Any]) -> str:
     if found["missing"]:
         return f"Not measured: {found['missing']}."
     options = " --quick" * found["quick"] + " --swin" * found["swin"]
+    options += f" --rounds {found['rounds']}" * (not found["quick"] and found["rounds"] != Plan().rounds)
     command = f"python -m benchmarks.run --only {found['letter']}{options}"
     took = found["took"]
     how = f"`{command}`, {took / 60:.0f} minutes: {sentence(found['machine'])}"
