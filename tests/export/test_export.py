@@ -12,7 +12,7 @@ from gingham.errors import BundleError, UserError
 from gingham.evaluation import agreement as agreements
 from gingham.evaluation.agreement import Bound
 from gingham.export import export as module
-from gingham.export import packages, tune
+from gingham.export import packages, photos, tune
 from gingham.export.export import export_bundle
 from gingham.export.members import MemberWriter
 from gingham.export.packages import require
@@ -194,6 +194,21 @@ def test_photos_to_tune_with_if_there_are_enough(wardrobe: LabelTable) -> None:
     assert not set(checked.images) & set(tuning.images)
     few = wardrobe.take(range(10)).with_splits(["val"] * 10)
     assert [part and len(part) for part in choose_photos(few, "val", "tuned")] == [10, None, None]
+
+
+def test_few_training_photos_do_not_make_the_check_longer(
+    wardrobe: LabelTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "_CHECKED", 5)
+    table = wardrobe.with_splits(["train"] * 4 + ["val"] * 16)
+    assert [part and len(part) for part in choose_photos(table, "val", "tuned")] == [5, None, None]
+
+
+def test_a_bundle_without_stages_in_float_is_one_that_older_versions_read(bundle: Bundle, tmp_path: Path) -> None:
+    import json
+
+    export_bundle(bundle, tmp_path / "new", runtime="torch", precision="bf16", unchecked=True)
+    assert "float_stages" not in json.loads((tmp_path / "new" / "config.json").read_text())["members"][0]
 
 
 def test_bf16_of_pytorch_tries_to_leave_first_stages_in_float(

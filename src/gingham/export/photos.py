@@ -68,7 +68,9 @@ def choose_photos(table: LabelTable, split: str, care: Care) -> Photos:
         others, order = mine, order[share:]
     if care == "tuned":
         # Two halves of a few photos tell less than all of them.
-        return Photos(mine) if len(order) < _LEAST else Photos(checked, None, others.take(order[:_TUNING]))
+        if len(order) < _LEAST:
+            return choose_photos(table, split, "none")
+        return Photos(checked, None, others.take(order[:_TUNING]))
     if len(order) < _LEAST:
         raise UserError(
             f"{table.source}: int8 takes at least {_LEAST} photos besides the {len(checked)} that it is checked on, "

@@ -47,7 +47,7 @@ class Care:
 
 CARES = (
     Care("plain"),
-    # The library's own 0.95 makes weights so uneven that a Swin-L errs several times as much as without.
+    # With the library's own 0.95 the largest errors of a Swin-L are several times those without.
     Care("ranges evened out", evened=0.5),
     Care("asymmetric ranges, float ends", asymmetric=True, float_ends=True),
     Care("also the first third in float", asymmetric=True, float_ends=True, float_share=1 / 3),

@@ -138,7 +138,11 @@ def write_descriptions(
         config |= {"format": 1, "members": [WEIGHTS], "model": members[0].model.model_dump(mode="json")}
         write_json(folder / PREPROCESS, members[0].preprocess.model_dump(mode="json"))
     else:
-        config["members"] = [member.model_dump(mode="json") for member in members]
+        # What an older Gingham does not know is left out where it says nothing.
+        config["members"] = [
+            member.model_dump(mode="json", exclude=None if member.float_stages else {"float_stages"})
+            for member in members
+        ]
     if calibration is not None:
         write_json(folder / CALIBRATION, calibration)
     write_json(folder / CONFIG, config)

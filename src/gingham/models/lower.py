@@ -21,8 +21,7 @@ def stages_to_keep(network: Network) -> int:
 def lower(network: Network, float_stages: int = 0) -> Network:
     """Let a network compute in bfloat16, in place.
 
-    What comes first errs first: between the layers of convolutional networks numbers are large and sums of many, and
-    what the first stages round away, all others miss.
+    What the first stages round away, all others miss: of small convolutional networks they cost most of the answers.
 
     Args:
         network: in float32, with its weights or without.
